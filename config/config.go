@@ -1,0 +1,154 @@
+// Package config turns a file, the environment and flags into one validated
+// Config, says where each value came from, and watches the file for changes.
+//
+// It decides nothing about requests; it only promises that a Config handed out
+// is complete, consistent and was validated whole.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is the effective configuration of one sidecar. It is immutable once
+// loaded: a reload yields a new one.
+type Config struct {
+	Listen   string   // data port, host:port
+	Upstream Upstream // the function
+	Function Function
+	Limits   Limits
+	Routes   []Route // longest path first
+	Timeouts Timeouts
+	Client   Client
+	TLS      TLS
+	Metrics  Metrics
+	Ready    Ready
+	Drain    Drain
+	Log      Log
+
+	// TrustedProxies are the peers whose Forwarded and X-Forwarded-* fields are
+	// believed and appended to; everybody else's are replaced.
+	TrustedProxies []netip.Prefix
+	// OnClientAbort says what becomes of a running request whose client left.
+	OnClientAbort OnClientAbort
+	// OpenFaaS is true where weir stands in for of-watchdog: it then answers
+	// /_/health and /_/ready on the data port.
+	OpenFaaS bool
+	// Command is the function to start, empty for a plain sidecar.
+	Command []string
+	// StartupTimeout bounds the wait for a started Command to accept connections.
+	StartupTimeout time.Duration
+}
+
+// Upstream says how to reach the function.
+type Upstream struct {
+	// Scheme is "http", "https", "h2c" or "unix".
+	Scheme string
+	// Address is host:port, or the socket's path for unix.
+	Address        string
+	ConnectTimeout time.Duration
+	// IdleTimeout closes idle connections to the function; keep it below the
+	// function's own keep-alive time.
+	IdleTimeout time.Duration
+	// MaxIdle bounds the idle connections kept.
+	MaxIdle int
+	// CA is a PEM file of authorities for https, empty for the system's.
+	CA string
+}
+
+// Function names what weir stands in front of.
+type Function struct {
+	Name    string
+	Version string
+}
+
+// Limits bounds what runs at once.
+type Limits struct {
+	// MaxInflight is the number of requests running at once; 0 only meters.
+	MaxInflight  int
+	Overflow     Overflow
+	QueueDepth   int // waiting requests at most, for OverflowWait
+	QueueTimeout time.Duration
+}
+
+// Overflow says what a request over the limit gets.
+type Overflow string
+
+const (
+	OverflowReject Overflow = "reject" // a refusal at once
+	OverflowWait   Overflow = "wait"   // a place in a bounded queue
+)
+
+// OnClientAbort says what becomes of a running request whose client left.
+type OnClientAbort string
+
+const (
+	AbortCancel OnClientAbort = "cancel" // cancel it upstream, free its slot
+	AbortFinish OnClientAbort = "finish" // keep the slot until the function has answered
+)
+
+// Route overrides settings for the requests it matches: those whose path is
+// Path or lies below it by whole segments and whose method is listed (all, if
+// none is). The longest matching Path decides; among equal ones, the first.
+type Route struct {
+	Path    string
+	Methods []string
+	// The zero value of each of these means: as configured globally.
+	Overflow             Overflow
+	Timeout              *time.Duration
+	ResponseStartTimeout *time.Duration
+	OnClientAbort        OnClientAbort
+	// FullDuplex lets HTTP/1.1 response bytes flow before the request body is read.
+	FullDuplex bool
+}
+
+// Timeouts bound a request once it is admitted. 0 is off.
+type Timeouts struct {
+	Request       time.Duration // the whole of it
+	ResponseStart time.Duration // until the response's final head
+	Idle          time.Duration // without a byte moving in either direction
+}
+
+// Client bounds what a client may cost.
+type Client struct {
+	HeaderTimeout  time.Duration // to send a complete head
+	IdleTimeout    time.Duration // between requests on one connection
+	ReadTimeout    time.Duration // without progress of the request body
+	WriteTimeout   time.Duration // without progress of the response
+	MaxHeaderBytes int           // bytes of a request's head, 431 above
+	MaxBodyBytes   int64         // bytes of a request's body, 413 above; 0 is unbounded
+}
+
+// TLS turns the data port to TLS where Cert is set.
+type TLS struct {
+	Cert, Key string // PEM files, read again when they change
+	ClientCA  string // PEM file; where set, clients must present a certificate signed by it
+}
+
+// Metrics is the port of /metrics, /healthz and /readyz.
+type Metrics struct {
+	Listen string
+	// Compat is "" or "openfaas": of-watchdog's metric names beside weir's own.
+	Compat string
+}
+
+// Ready says how the function's readiness is probed.
+type Ready struct {
+	Path           string // HTTP path on the upstream; empty probes by TCP connect
+	Interval       time.Duration
+	Timeout        time.Duration
+	FailOnOverload bool // also not ready while every slot is taken
+}
+
+// Drain bounds an orderly stop.
+type Drain struct {
+	Timeout time.Duration // from the first refusal to the last request's end
+	Delay   time.Duration // not ready, yet still admitting, before refusals begin
+}
+
+// Log configures what is logged, and how.
+type Log struct {
+	Level  string // debug, info, warn, error
+	Format string // text, json
+	Access string // off, errors, all
+}
