@@ -1,0 +1,44 @@
+package limits
+
+import "time"
+
+// Snapshot is the Gate's state at one moment.
+type Snapshot struct {
+	Limit      int // 0 is no limit
+	Inflight   int
+	Waiting    int
+	QueueDepth int
+	Draining   bool
+	// HighWater is the greatest Inflight within HighWaterWindow.
+	HighWater int
+	// ConcurrencySeconds is the integral of Inflight over time since the Gate
+	// was made, in call-seconds. It never decreases from one Snapshot to the next.
+	ConcurrencySeconds float64
+	// Ended counts the calls that have left.
+	Ended uint64
+	// MeanDuration estimates how long a call runs, from recent ones.
+	MeanDuration time.Duration
+}
+
+// Snapshot reads the Gate without disturbing it.
+func (g *Gate) Snapshot() Snapshot {
+	w := word(g.word.Load())
+	r := g.meter.read(g.now)
+	s := Snapshot{
+		Limit:        w.limit(),
+		Inflight:     w.inflight(),
+		Waiting:      int(g.waiting.Load()),
+		QueueDepth:   g.policy.Load().QueueDepth,
+		Draining:     w.draining(),
+		HighWater:    g.high.read(g.now(), w.inflight()),
+		Ended:        r.ended,
+		MeanDuration: g.estimate.duration(&g.meter, g.now),
+	}
+	// A call that ended between its clock reading and its entry in the books
+	// can take back some nanoseconds; a counter that falls would read as a restart.
+	g.integralMu.Lock()
+	g.integral = max(g.integral, r.integral)
+	s.ConcurrencySeconds = g.integral
+	g.integralMu.Unlock()
+	return s
+}

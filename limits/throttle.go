@@ -1,0 +1,63 @@
+package limits
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Reason names why a call was refused. The strings are label values and header
+// values: they do not change.
+type Reason string
+
+const (
+	ReasonMaxInflight  Reason = "max_inflight"  // every slot is taken
+	ReasonQueueFull    Reason = "queue_full"    // and so is every place to wait
+	ReasonQueueTimeout Reason = "queue_timeout" // waited as long as it might
+	ReasonDraining     Reason = "draining"      // the sidecar is about to stop
+)
+
+// Reasons lists every Reason that this version can give, for metrics that must
+// exist before the first refusal.
+func Reasons() []Reason {
+	return []Reason{ReasonMaxInflight, ReasonQueueFull, ReasonQueueTimeout, ReasonDraining}
+}
+
+// Throttle is a refusal: the error that Enter returns for a call that may not
+// run now.
+type Throttle struct {
+	Reason Reason
+	// RetryAfter is when a slot is likely to be free, in whole seconds, at
+	// least one, jittered so that those refused together do not return together.
+	RetryAfter time.Duration
+	// Limit and Remaining describe the quota that refused the call.
+	Limit, Remaining int
+	// Waited is the time the call spent in the queue.
+	Waited time.Duration
+}
+
+func (t *Throttle) Error() string {
+	return fmt.Sprintf("limits: refused: %s (limit %d, retry after %v)", t.Reason, t.Limit, t.RetryAfter)
+}
+
+// maxRetryAfter bounds the advice: nobody plans further ahead than this.
+const maxRetryAfter = time.Hour
+
+// retryAfter turns the expected time until a slot is free for a newcomer into
+// whole seconds. Expected, by Little's law: limit slots finish limit/mean calls
+// a second, and ahead of the newcomer stand those over the limit and those
+// waiting. The jitter adds up to half of it, at least up to a second; rounding
+// is random in proportion to the fraction, so that short waits spread as well.
+func retryAfter(inflight, limit, waiting int, mean time.Duration) time.Duration {
+	ahead := waiting + 1
+	if over := inflight - limit; over > 0 {
+		ahead += over
+	}
+	expected := mean.Seconds() * float64(ahead) / float64(max(limit, 1))
+	s := max(expected, 1) + rand.Float64()*max(expected/2, 1)
+	whole := int64(min(s, maxRetryAfter.Seconds()))
+	if rand.Float64() < s-float64(whole) {
+		whole++
+	}
+	return min(time.Duration(whole)*time.Second, maxRetryAfter)
+}
