@@ -1,0 +1,73 @@
+package metrics
+
+import "slices"
+
+// Type is a metric's Prometheus type.
+type Type string
+
+const (
+	Counter   Type = "counter"
+	Gauge     Type = "gauge"
+	Histogram Type = "histogram"
+)
+
+// Definition is one row of the catalogue: what dashboards, alerts and the
+// documentation may rely on. Every series also carries the label function.
+type Definition struct {
+	Name   string
+	Type   Type
+	Labels []string // beside function
+	Help   string
+}
+
+// Catalogue lists every metric of weir's own, in order of documentation. The Go
+// runtime's and the process's standard metrics are exported beside them.
+func Catalogue() []Definition { return slices.Clone(catalogue) }
+
+const (
+	nameRequests          = "weir_requests_total"
+	nameThrottles         = "weir_throttles_total"
+	nameInflight          = "weir_inflight_requests"
+	nameLimit             = "weir_inflight_limit"
+	nameRunning           = "weir_running_instances"
+	nameConcurrency       = "weir_concurrency_seconds_total"
+	nameHighWater         = "weir_inflight_high_water"
+	nameWaiting           = "weir_waiting_requests"
+	nameRequestDuration   = "weir_request_duration_seconds"
+	nameUpstreamDuration  = "weir_upstream_duration_seconds"
+	nameQueueWait         = "weir_queue_wait_seconds"
+	nameProxyOverhead     = "weir_proxy_overhead_seconds"
+	nameUpstreamUp        = "weir_upstream_up"
+	nameReloadSuccessful  = "weir_config_last_reload_successful"
+	nameReloadSuccessTime = "weir_config_last_reload_success_timestamp_seconds"
+	nameBuildInfo         = "weir_build_info"
+)
+
+var catalogue = []Definition{
+	{nameRequests, Counter, []string{"mode", "code_class", "origin"}, "Requests that were admitted and ended, or that weir could not forward, by mode (sync, async), class of the status code and origin of the outcome: function, weir (could not reach it, timed out) or client (left early). Refused requests are not in it."},
+	{nameThrottles, Counter, []string{"reason"}, "Requests that were refused, by reason."},
+	{nameInflight, Gauge, nil, "Requests running now."},
+	{nameLimit, Gauge, nil, "Requests that may run at once; 0 means that there is no limit."},
+	{nameRunning, Gauge, []string{"version"}, "Slots executing a request now, by version of the function."},
+	{nameConcurrency, Counter, nil, "Exact integral of running requests over time; its rate is the mean concurrency of the interval, however short the requests."},
+	{nameHighWater, Gauge, []string{"window"}, "Most requests running at once within the window before the scrape."},
+	{nameWaiting, Gauge, nil, "Requests waiting for a slot now."},
+	{nameRequestDuration, Histogram, nil, "Time from a complete request head to the last byte of the response, of admitted requests."},
+	{nameUpstreamDuration, Histogram, nil, "Time from handing a request to the function to the end of its answer."},
+	{nameQueueWait, Histogram, nil, "Time spent waiting for a slot, of requests that had to wait, admitted or refused in the end."},
+	{nameProxyOverhead, Histogram, nil, "Time that weir itself added: the request's duration less waiting and the function's."},
+	{nameUpstreamUp, Gauge, nil, "Whether the last probe reached the function: 1 or 0."},
+	{nameReloadSuccessful, Gauge, nil, "Whether the last load of the configuration succeeded: 1 or 0."},
+	{nameReloadSuccessTime, Gauge, nil, "When the configuration in force was loaded, in seconds since the epoch."},
+	{nameBuildInfo, Gauge, []string{"version", "goversion"}, "Constant 1, labelled with the build."},
+}
+
+// definition returns the catalogue's row; a name that is not in it is a
+// programming error.
+func definition(name string) Definition {
+	i := slices.IndexFunc(catalogue, func(d Definition) bool { return d.Name == name })
+	if i < 0 {
+		panic("metrics: " + name + " is not in the catalogue")
+	}
+	return catalogue[i]
+}
