@@ -341,11 +341,11 @@ func (g *Gate) change(f func(word) word) {
 // refuse makes the Throttle for a call that the concurrency limit turned away.
 func (g *Gate) refuse(reason Reason) *Throttle {
 	w := word(g.word.Load())
-	limit := w.limit()
-	return &Throttle{
-		Reason:     reason,
-		RetryAfter: retryAfter(w.inflight(), limit, int(g.waiting.Load()), g.estimate.duration(&g.meter, g.now)),
-		Limit:      limit,
-		Remaining:  max(limit-w.inflight(), 0),
+	t := &Throttle{Reason: reason, Limit: w.limit(), Remaining: max(w.limit()-w.inflight(), 0)}
+	if reason == ReasonDraining {
+		t.RetryAfter = retryAfter(0, 0, 0, 0) // another instance may have a slot already
+	} else {
+		t.RetryAfter = retryAfter(w.inflight(), w.limit(), int(g.waiting.Load()), g.estimate.duration(&g.meter, g.now))
 	}
+	return t
 }
