@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// peer is who sent a request, as far as forwarding fields are concerned.
+type peer struct {
+	addr    netip.Addr // invalid where it is no IP address
+	trusted bool
+	scheme  string // of the connection: http or https
+	version string // of the protocol received: 1.0, 1.1, 2.0
+}
+
+func (s *Settings) peer(remoteAddr string) (p peer) {
+	if ap, err := netip.ParseAddrPort(remoteAddr); err == nil {
+		p.addr = ap.Addr().Unmap()
+		for _, prefix := range s.TrustedProxies {
+			if prefix.Contains(p.addr) {
+				p.trusted = true
+				break
+			}
+		}
+	}
+	return p
+}
+
+// vouched reports whether the field says something about the caller that only
+// a trusted peer may say. Servers that map field names to variables (CGI, WSGI,
+// PHP) read X_Forwarded_For and X.Forwarded.For as X-Forwarded-For: such
+// aliases count as the field.
+func vouched(name string) bool {
+	if strings.ContainsAny(name, "_.") {
+		name = strings.Map(func(r rune) rune {
+			if r == '_' || r == '.' {
+				return '-'
+			}
+			return r
+		}, name)
+	}
+	return hasPrefixFold(name, "X-Forwarded-") || hasPrefixFold(name, "Weir-") ||
+		strings.EqualFold(name, "Forwarded") || strings.EqualFold(name, "X-Real-Ip")
+}
+
+// alias reports whether the name is a vouched field's in disguise, which not
+// even a trusted peer needs.
+func alias(name string) bool { return strings.ContainsAny(name, "_.") && vouched(name) }
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// forward sets on out the fields that tell the function who called: replaced
+// for a peer that is not trusted, appended to for one that is. in is the
+// request's header as it came, out what goes to the function.
+func (p peer) forward(in, out http.Header, host string) {
+	for name := range out {
+		if vouched(name) && (!p.trusted || alias(name)) {
+			delete(out, name)
+		}
+	}
+	client := "unknown"
+	if p.addr.IsValid() {
+		client = p.addr.String()
+	}
+	if !p.trusted {
+		out["X-Forwarded-For"] = []string{client}
+		out["X-Forwarded-Host"] = []string{host}
+		out["X-Forwarded-Proto"] = []string{p.scheme}
+		if len(in["Forwarded"]) > 0 {
+			out["Forwarded"] = []string{p.forwardedElement(client, host)}
+		}
+	} else {
+		out["X-Forwarded-For"] = []string{strings.Join(append(in["X-Forwarded-For"][:len(in["X-Forwarded-For"]):len(in["X-Forwarded-For"])], client), ", ")}
+		out["X-Forwarded-Host"] = orElse(in["X-Forwarded-Host"], host)
+		out["X-Forwarded-Proto"] = orElse(in["X-Forwarded-Proto"], p.scheme)
+		if f := in["Forwarded"]; len(f) > 0 {
+			out["Forwarded"] = []string{strings.Join(append(f[:len(f):len(f)], p.forwardedElement(client, host)), ", ")}
+		}
+	}
+	out["Via"] = append(out["Via"], p.version+" weir")
+}
+
+func orElse(values []string, other string) []string {
+	if len(values) > 0 {
+		return values
+	}
+	return []string{other}
+}
+
+// forwardedElement is RFC 7239's: IPv6 addresses in brackets and quotes, the
+// host always quoted, for it may have a port.
+func (p peer) forwardedElement(client, host string) string {
+	if p.addr.Is6() {
+		client = `"[` + client + `]"`
+	}
+	return "for=" + client + ";host=" + quoted(host) + ";proto=" + p.scheme
+}
+
+func quoted(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}

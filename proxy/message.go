@@ -1,0 +1,151 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// responseWriter sees every byte on its way to the client.
+type responseWriter struct {
+	http.ResponseWriter
+	x       *exchange
+	started atomic.Bool // the final head was written
+	status  int
+	err     error // the first failed write
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *responseWriter) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.status = status
+		w.started.Store(true)
+		// net/http would guess a type for a body that came without one.
+		if h := w.Header(); h["Content-Type"] == nil {
+			h["Content-Type"] = nil
+		}
+	}
+	w.x.dog.begin(&w.x.dog.writing)
+	w.ResponseWriter.WriteHeader(status)
+	w.x.dog.end(&w.x.dog.writing, 1)
+}
+
+func (w *responseWriter) Write(b []byte) (int, error) {
+	if w.err != nil && w.x.finishAborted {
+		return len(b), nil // the function's answer is read to its end, for nobody
+	}
+	w.x.dog.begin(&w.x.dog.writing)
+	n, err := w.ResponseWriter.Write(b)
+	w.x.dog.end(&w.x.dog.writing, n)
+	return w.wrote(n, len(b), err)
+}
+
+// wrote keeps the first error, and hides it from the forwarder where the
+// exchange goes on without its client.
+func (w *responseWriter) wrote(n, of int, err error) (int, error) {
+	if err == nil {
+		return n, nil
+	}
+	if w.err == nil {
+		w.err = err
+		w.x.fail(errClientGone)
+	}
+	if w.x.finishAborted {
+		return of, nil
+	}
+	return n, err
+}
+
+// FlushError sends what net/http has buffered.
+func (w *responseWriter) FlushError() error {
+	w.x.dog.begin(&w.x.dog.writing)
+	err := w.x.rc.Flush()
+	w.x.dog.end(&w.x.dog.writing, 0)
+	_, err = w.wrote(0, 0, err)
+	return err
+}
+
+// requestBody bounds the client's body in size and makes its progress known.
+type requestBody struct {
+	x     *exchange
+	body  io.ReadCloser
+	left  int64 // bytes still allowed, where the settings bound them
+	ended atomic.Bool
+
+	trailer http.Header // where the request's trailers go when they have come
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	limit := b.x.settings.MaxBodyBytes
+	if limit > 0 && int64(len(p)) > b.left+1 {
+		p = p[:b.left+1] // one more tells a body that is too large
+	}
+	b.x.dog.begin(&b.x.dog.reading)
+	n, err := b.body.Read(p)
+	b.x.dog.end(&b.x.dog.reading, n)
+	if limit > 0 {
+		if int64(n) > b.left {
+			n, err = int(b.left), &http.MaxBytesError{Limit: limit}
+		}
+		b.left -= int64(n)
+	}
+	switch {
+	case err == io.EOF: //nolint:errorlint // readers return it bare
+		b.ended.Store(true)
+		for name, values := range b.x.r.Trailer {
+			b.trailer[name] = values
+		}
+	case err != nil:
+		b.failed(err)
+	}
+	return n, err
+}
+
+// failed notes why the body cannot be read any further.
+func (b *requestBody) failed(err error) {
+	var network net.Error
+	switch {
+	case errors.Is(err, http.ErrBodyReadAfterClose):
+		// The exchange has ended; nobody needs the rest.
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		b.x.fail(errClientSlowToSend)
+	case errors.As(err, new(*http.MaxBytesError)):
+		b.x.fail(err)
+	case b.x.r.ProtoMajor == 1 && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, &network) && b.x.r.Context().Err() == nil:
+		b.x.fail(errMalformedBody)
+	default:
+		b.x.fail(errClientGone)
+	}
+}
+
+func (b *requestBody) Close() error { return b.body.Close() }
+
+// responseBody tells when the function's answer ended, and whether it was
+// whole.
+type responseBody struct {
+	io.ReadCloser
+	x *exchange
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.x.dog.moved.Store(b.x.dog.now())
+	}
+	if err != nil {
+		b.x.answered.CompareAndSwap(0, int64(time.Since(b.x.handedOver)))
+		if err != io.EOF && b.x.r.Context().Err() == nil { //nolint:errorlint // readers return it bare
+			b.x.fail(errCutShort)
+		}
+	}
+	return n, err
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -1,0 +1,245 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/limits"
+	"weir/metrics"
+)
+
+// Options is what a Proxy is made of. All fields are required but OpenFaaS.
+type Options struct {
+	Gate     *limits.Gate
+	Metrics  *metrics.Metrics
+	Upstream *Upstream
+	Settings Settings
+	Log      *slog.Logger
+	// OpenFaaS answers /_/health and /_/ready on the data port with Ready, as
+	// of-watchdog does, without taking a slot.
+	OpenFaaS bool
+	Ready    http.Handler
+}
+
+// Proxy forwards admitted requests to the function and refuses the others. It
+// is an http.Handler; Serve gives it its listener.
+type Proxy struct {
+	gate     *limits.Gate
+	metrics  *metrics.Metrics
+	upstream *Upstream
+	log      *slog.Logger
+	openfaas bool
+	ready    http.Handler
+
+	settings  atomic.Pointer[Settings]
+	draining  atomic.Bool
+	forwarder *httputil.ReverseProxy
+
+	mu       sync.Mutex
+	tunnels  map[*tunnel]struct{} // connections that the server has given away
+	stopping bool
+}
+
+// New makes a Proxy; it serves nothing yet.
+func New(o Options) *Proxy {
+	p := &Proxy{
+		gate: o.Gate, metrics: o.Metrics, upstream: o.Upstream, log: o.Log,
+		openfaas: o.OpenFaaS, ready: o.Ready,
+		tunnels: map[*tunnel]struct{}{},
+	}
+	p.Configure(o.Settings)
+	p.forwarder = &httputil.ReverseProxy{
+		Rewrite:        p.rewrite,
+		Transport:      o.Upstream.transport,
+		ModifyResponse: p.responded,
+		ErrorHandler:   p.failed,
+		BufferPool:     buffers{},
+		ErrorLog:       slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	}
+	return p
+}
+
+// Configure replaces the settings for requests from now on.
+func (p *Proxy) Configure(s Settings) { p.settings.Store(&s) }
+
+// ServeHTTP takes a request all its way, through net/http.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if p.openfaas && (r.URL.Path == "/_/health" || r.URL.Path == "/_/ready") {
+		p.health(w, r)
+		return
+	}
+	x := p.begin(w, r)
+	defer x.finish()
+	if err := x.admit(); err != nil {
+		x.answer(err)
+		return
+	}
+	x.forward()
+}
+
+// health answers of-watchdog's probes.
+func (p *Proxy) health(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/_/ready" {
+		p.ready.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("OK"))
+}
+
+// begin describes the request and starts its books.
+func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	now := time.Now()
+	s := p.settings.Load()
+	x := &exchange{p: p, settings: s, began: now, r: r, rc: http.NewResponseController(w)}
+	x.w = &responseWriter{ResponseWriter: w, x: x}
+	x.description = describe(s, r.Method, r.RequestURI, r.Header, now)
+	return x
+}
+
+// admit checks the message and takes a slot, or says why not.
+func (x *exchange) admit() error {
+	if x.r.Method == http.MethodConnect {
+		return errConnect
+	}
+	if limit := x.settings.MaxBodyBytes; limit > 0 && x.r.ContentLength > limit {
+		return &http.MaxBytesError{Limit: limit}
+	}
+	err := x.p.gate.Enter(x.r.Context(), &x.call, &x.slot)
+	if err != nil && errors.Is(err, context.Canceled) {
+		return errClientGone
+	}
+	x.admitted = err == nil
+	return err
+}
+
+// forward hands an admitted request to the function and its answer to the
+// client.
+func (x *exchange) forward() {
+	if x.fullDuplex && x.r.ProtoMajor == 1 {
+		if err := x.rc.EnableFullDuplex(); err != nil {
+			x.p.log.Error("full duplex is not to be had on this connection", "err", err)
+		}
+	}
+	ctx := x.r.Context()
+	if x.finishAborted {
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, x.cancel = context.WithCancelCause(context.WithValue(ctx, exchangeKey{}, x))
+	defer x.cancel(nil)
+	x.dog = watchdog{
+		request: x.requestTimeout, responseStart: x.responseStartTimeout, idle: x.settings.IdleTimeout,
+		read: x.settings.ClientReadTimeout, write: x.settings.ClientWriteTimeout,
+	}
+	x.handedOver = time.Now()
+	x.dog.watch(x.interrupt)
+	r := x.r.WithContext(ctx)
+	if r.Body != nil && r.Body != http.NoBody {
+		x.body = &requestBody{x: x, body: r.Body, left: x.settings.MaxBodyBytes}
+		r.Body = x.body
+	}
+	if !x.mayUpgrade(r.Header) {
+		delete(r.Header, "Upgrade")
+	}
+	x.p.forwarder.ServeHTTP(x.w, r)
+}
+
+// exchangeKey is the context key of the exchange within the forwarder's hooks.
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
+
+// rewrite makes the request that the function gets.
+func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
+	x := exchangeOf(pr.In.Context())
+	out := pr.Out
+	// The target goes on byte for byte: parsed and put together again it would
+	// lose the difference between %2F and /, or a query that net/url dislikes.
+	// Opaque carries it, but for a path that starts with two slashes, which it
+	// would take for an authority.
+	path, query, hasQuery := strings.Cut(originForm(pr.In.RequestURI), "?")
+	out.URL.Scheme, out.URL.Host, out.URL.User = p.upstream.scheme, p.upstream.host, nil
+	out.URL.RawQuery, out.URL.ForceQuery, out.URL.Fragment = query, hasQuery && query == "", ""
+	if strings.HasPrefix(path, "//") {
+		out.URL.Path, out.URL.RawPath, out.URL.Opaque = pr.In.URL.Path, path, ""
+	} else {
+		out.URL.Opaque = path
+	}
+	out.Host = pr.In.Host
+
+	peer := x.settings.peer(pr.In.RemoteAddr)
+	peer.scheme, peer.version = "http", "1.1"
+	if pr.In.TLS != nil {
+		peer.scheme = "https"
+	}
+	switch {
+	case pr.In.ProtoMajor == 2:
+		peer.version = "2.0"
+	case pr.In.ProtoMinor == 0:
+		peer.version = "1.0"
+	}
+	peer.forward(pr.In.Header, out.Header, pr.In.Host)
+
+	if x.body != nil {
+		// Trailers arrive with the body's end, announced or not. The function gets
+		// what has come by then.
+		out.Trailer = http.Header{}
+		for name := range pr.In.Trailer {
+			out.Trailer[name] = nil
+		}
+		x.body.trailer = out.Trailer
+	}
+}
+
+// responded sees the final head of the function's answer before the client does.
+func (p *Proxy) responded(res *http.Response) error {
+	x := exchangeOf(res.Request.Context())
+	x.dog.started.Store(true)
+	x.dog.moved.Store(x.dog.now())
+	if x.r.Context().Err() != nil {
+		x.fail(errClientGone) // only where the exchange goes on without its client
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return x.tunnel(res)
+	}
+	if p.draining.Load() {
+		res.Header.Set("Connection", "close")
+	}
+	res.Body = &responseBody{ReadCloser: res.Body, x: x}
+	return nil
+}
+
+// failed ends an exchange for which there is no answer of the function to send.
+func (p *Proxy) failed(_ http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errTunnelled) {
+		return
+	}
+	exchangeOf(r.Context()).answer(err)
+}
+
+// buffers lends the forwarder its copy buffers.
+type buffers struct{}
+
+const bufferSize = 32 << 10
+
+var bufferPool = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+func (buffers) Get() []byte  { return bufferPool.Get().(*[bufferSize]byte)[:] }
+func (buffers) Put(b []byte) { bufferPool.Put((*[bufferSize]byte)(b)) }
+
+// clientAddr is the peer's address without its port, for the log.
+func clientAddr(remoteAddr string) string {
+	host, _, err := net.SplitHostPort(remoteAddr)
+	if err != nil {
+		return remoteAddr
+	}
+	return host
+}

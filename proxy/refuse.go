@@ -1,0 +1,185 @@
+package proxy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/limits"
+)
+
+// field is one header field of a response that weir makes itself.
+type field struct{ name, value string }
+
+// answer is a whole response of weir's own, for whichever engine writes it.
+type answer struct {
+	status int
+	fields []field
+	body   []byte // nil where the response has none
+}
+
+// problem is the body, as RFC 9457 and, for quotas, the IETF draft on RateLimit
+// header fields have it.
+type problem struct {
+	Type       string   `json:"type,omitempty"`
+	Title      string   `json:"title"`
+	Status     int      `json:"status"`
+	Detail     string   `json:"detail"`
+	Reason     string   `json:"reason,omitempty"`
+	Limit      *int     `json:"limit,omitempty"`
+	RetryAfter int64    `json:"retry_after,omitempty"`
+	Violated   []string `json:"violated-policies,omitempty"`
+}
+
+const (
+	problemQuota    = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+	problemCapacity = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
+)
+
+// policyName is the quota's name in the RateLimit fields.
+const policyName = `"function"`
+
+// gRPC status codes, as google.rpc.Code numbers them.
+const (
+	grpcDeadlineExceeded  = 4
+	grpcResourceExhausted = 8
+	grpcUnimplemented     = 12
+	grpcInternal          = 13
+	grpcUnavailable       = 14
+)
+
+// answerTo makes the response for a request that weir itself ends with err.
+// close asks the client to give up its connection.
+func answerTo(err error, grpc, closing bool) answer {
+	v := statusFor(err)
+	var throttle *limits.Throttle
+	refused := errors.As(err, &throttle)
+
+	proxyStatus := "weir; error=" + v.proxyError
+	a := answer{status: v.status}
+	add := func(name, value string) { a.fields = append(a.fields, field{name, value}) }
+	if refused {
+		proxyStatus += `; details="` + string(throttle.Reason) + `"`
+		add("Retry-After", strconv.FormatInt(wholeSeconds(throttle.RetryAfter), 10))
+		add("Weir-Throttled", string(throttle.Reason))
+		if throttle.Reason != limits.ReasonDraining {
+			add("RateLimit-Policy", fmt.Sprintf(`%s;q=%d;qu="concurrent-requests"`, policyName, throttle.Limit))
+			add("RateLimit", fmt.Sprintf("%s;r=%d;t=%d", policyName, throttle.Remaining, wholeSeconds(throttle.RetryAfter)))
+		}
+	}
+	add("Proxy-Status", proxyStatus)
+	add("Cache-Control", "no-store")
+	if closing {
+		add("Connection", "close")
+	}
+	if grpc {
+		// Trailers-only: a 429 would reach the client as UNAVAILABLE, which
+		// libraries retry at once.
+		a.status = http.StatusOK
+		add("Content-Type", "application/grpc")
+		add("Grpc-Status", strconv.Itoa(grpcStatus(v.status)))
+		add("Grpc-Message", percentEncode(detail(err)))
+		if refused {
+			add("Grpc-Retry-Pushback-Ms", strconv.FormatInt(throttle.RetryAfter.Milliseconds(), 10))
+		}
+		return a
+	}
+	add("Content-Type", "application/problem+json")
+	p := problem{Title: http.StatusText(v.status), Status: v.status, Detail: detail(err)}
+	if refused {
+		p.Reason, p.Limit, p.RetryAfter = string(throttle.Reason), &throttle.Limit, wholeSeconds(throttle.RetryAfter)
+		p.Type, p.Violated = problemQuota, []string{"function"}
+		if throttle.Reason == limits.ReasonDraining {
+			p.Type, p.Violated = problemCapacity, nil
+		}
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // strings and numbers always marshal
+	}
+	a.body = append(body, '\n')
+	return a
+}
+
+// detail says what happened in words that give nothing away about the inside:
+// no addresses, no paths.
+func detail(err error) string {
+	var throttle *limits.Throttle
+	if errors.As(err, &throttle) {
+		switch throttle.Reason {
+		case limits.ReasonMaxInflight:
+			return fmt.Sprintf("All %d slots of the function are taken.", throttle.Limit)
+		case limits.ReasonQueueFull:
+			return fmt.Sprintf("All %d slots of the function are taken, and so is every place in its queue.", throttle.Limit)
+		case limits.ReasonQueueTimeout:
+			return "No slot of the function came free while the request could wait."
+		case limits.ReasonDraining:
+			return "This instance of the function is about to stop."
+		}
+		return "The request was refused: " + string(throttle.Reason) + "."
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return fmt.Sprintf("The request's body is larger than %d bytes.", tooLarge.Limit)
+	}
+	switch statusFor(err).proxyError {
+	case "connection_refused":
+		return "The function does not accept connections."
+	case "connection_terminated":
+		return "The function closed the connection before it answered."
+	case "connection_timeout":
+		return "The function did not accept the connection in time."
+	case "http_protocol_error":
+		return "The function's answer is not valid HTTP."
+	case "dns_error", "dns_timeout":
+		return "The function's address could not be resolved."
+	case "tls_certificate_error":
+		return "The function's certificate is not trusted."
+	case "tls_protocol_error":
+		return "The function did not complete the TLS handshake."
+	}
+	for _, known := range []error{
+		errRequestTimeout, errResponseStartTimeout, errIdle,
+		errClientSlowToSend, errMalformedBody, errConnect, errUpgrade, errShutdown, errInternal,
+	} {
+		if errors.Is(err, known) {
+			return sentence(known.Error())
+		}
+	}
+	return "The request could not be forwarded."
+}
+
+func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] + "." }
+
+func grpcStatus(status int) int {
+	switch status {
+	case http.StatusTooManyRequests, http.StatusRequestEntityTooLarge:
+		return grpcResourceExhausted
+	case http.StatusGatewayTimeout, http.StatusRequestTimeout:
+		return grpcDeadlineExceeded
+	case http.StatusNotImplemented:
+		return grpcUnimplemented
+	case http.StatusBadGateway, http.StatusServiceUnavailable:
+		return grpcUnavailable
+	}
+	return grpcInternal
+}
+
+// percentEncode is the encoding of Grpc-Message.
+func percentEncode(s string) string {
+	out := make([]byte, 0, len(s))
+	for _, c := range []byte(s) {
+		if c < ' ' || c > '~' || c == '%' {
+			out = fmt.Appendf(out, "%%%02X", c)
+		} else {
+			out = append(out, c)
+		}
+	}
+	return string(out)
+}
+
+func wholeSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }

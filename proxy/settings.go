@@ -1,0 +1,60 @@
+package proxy
+
+import (
+	"net/netip"
+	"time"
+
+	"weir/limits"
+)
+
+// Settings is what may change while requests run. Those already admitted keep
+// the settings they began with.
+type Settings struct {
+	// Routes override for the requests they match. The first match in the given
+	// order decides, so the longest paths come first.
+	Routes []Route
+
+	RequestTimeout       time.Duration // of a whole admitted request; 0 is off
+	ResponseStartTimeout time.Duration // until the final response head; 0 is off
+	IdleTimeout          time.Duration // without a byte moving in either direction; 0 is off
+
+	ClientReadTimeout  time.Duration // without progress of the request body; 0 is off
+	ClientWriteTimeout time.Duration // without progress of the response; 0 is off
+	MaxBodyBytes       int64         // of a request; 0 is unbounded
+
+	// FinishAborted keeps a request and its slot until the function has answered
+	// although its client left, for functions that go on running.
+	FinishAborted bool
+
+	// TrustedProxies are the peers whose Forwarded and X-Forwarded-* fields are
+	// believed.
+	TrustedProxies []netip.Prefix
+
+	AccessLog AccessLog
+}
+
+// AccessLog says which requests are logged.
+type AccessLog uint8
+
+const (
+	AccessOff    AccessLog = iota
+	AccessErrors           // status 400 and above, and refusals
+	AccessAll
+)
+
+// Route overrides settings for some requests. Nil and zero fields leave the
+// general setting in force.
+type Route struct {
+	// Path matches itself and everything below it by whole segments, compared
+	// byte for byte with the request's raw path.
+	Path    string
+	Methods []string // empty for all
+
+	Overflow             limits.Overflow
+	RequestTimeout       *time.Duration
+	ResponseStartTimeout *time.Duration
+	FinishAborted        *bool
+	// FullDuplex lets HTTP/1.1 response bytes flow before the request's body has
+	// been read. HTTP/2 always does.
+	FullDuplex bool
+}

@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+
+	"weir/limits"
+	"weir/metrics"
+)
+
+// What ends an exchange other than the function's own answer.
+var (
+	errRequestTimeout       = errors.New("the request took longer than its timeout")
+	errResponseStartTimeout = errors.New("the function did not begin its response in time")
+	errIdle                 = errors.New("no byte moved within the idle timeout")
+	errClientSlowToSend     = errors.New("the client stopped sending the request's body")
+	errClientSlowToRead     = errors.New("the client stopped reading the response")
+	errClientGone           = errors.New("the client left")
+	errUpgrade              = errors.New("the function switched protocols without being asked to")
+	errConnect              = errors.New("CONNECT is not for a reverse proxy")
+	errMalformedBody        = errors.New("the request's body is not framed as HTTP asks for")
+	errCutShort             = errors.New("the function did not finish its response")
+	errInternal             = errors.New("weir failed")
+	errShutdown             = errors.New("the drain's time was over")
+)
+
+// verdict is what weir answers, or would have answered, and to whom it is
+// counted.
+type verdict struct {
+	status int
+	origin metrics.Origin
+	// proxyError is a token of RFC 9209, 2.3.
+	proxyError string
+}
+
+// statusFor is the only place where errors become statuses.
+func statusFor(err error) verdict {
+	var (
+		throttle  *limits.Throttle
+		tooLarge  *http.MaxBytesError
+		dns       *net.DNSError
+		op        *net.OpError
+		cert      *tls.CertificateVerificationError
+		authority x509.UnknownAuthorityError
+		record    tls.RecordHeaderError
+		alert     tls.AlertError
+	)
+	switch {
+	case errors.As(err, &throttle):
+		if throttle.Reason == limits.ReasonDraining {
+			return verdict{http.StatusServiceUnavailable, metrics.OriginWeir, "http_request_denied"}
+		}
+		return verdict{http.StatusTooManyRequests, metrics.OriginWeir, "connection_limit_reached"}
+	case errors.Is(err, errClientSlowToSend):
+		return verdict{http.StatusRequestTimeout, metrics.OriginClient, "http_request_error"}
+	case errors.Is(err, errClientSlowToRead), errors.Is(err, errClientGone), errors.Is(err, context.Canceled):
+		return verdict{metrics.StatusClientClosedRequest, metrics.OriginClient, "http_request_error"}
+	case errors.Is(err, errRequestTimeout), errors.Is(err, errResponseStartTimeout), errors.Is(err, errIdle):
+		return verdict{http.StatusGatewayTimeout, metrics.OriginWeir, "http_response_timeout"}
+	case errors.Is(err, errShutdown):
+		return verdict{http.StatusServiceUnavailable, metrics.OriginWeir, "proxy_internal_error"}
+	case errors.Is(err, errInternal):
+		return verdict{http.StatusInternalServerError, metrics.OriginWeir, "proxy_internal_error"}
+	case errors.Is(err, errCutShort):
+		return verdict{http.StatusBadGateway, metrics.OriginWeir, "http_response_incomplete"}
+	case errors.Is(err, errMalformedBody):
+		return verdict{http.StatusBadRequest, metrics.OriginWeir, "http_request_error"}
+	case errors.As(err, &tooLarge):
+		return verdict{http.StatusRequestEntityTooLarge, metrics.OriginWeir, "http_request_error"}
+	case errors.Is(err, errConnect):
+		return verdict{http.StatusNotImplemented, metrics.OriginWeir, "http_request_error"}
+	case errors.Is(err, errUpgrade):
+		return verdict{http.StatusBadGateway, metrics.OriginWeir, "http_upgrade_failed"}
+	case errors.As(err, &dns):
+		if dns.IsTimeout {
+			return verdict{http.StatusGatewayTimeout, metrics.OriginWeir, "dns_timeout"}
+		}
+		return verdict{http.StatusBadGateway, metrics.OriginWeir, "dns_error"}
+	case errors.As(err, &cert), errors.As(err, &authority):
+		return verdict{http.StatusBadGateway, metrics.OriginWeir, "tls_certificate_error"}
+	case errors.As(err, &record), errors.As(err, &alert):
+		return verdict{http.StatusBadGateway, metrics.OriginWeir, "tls_protocol_error"}
+	case errors.As(err, &op) && op.Op == "dial":
+		if op.Timeout() {
+			return verdict{http.StatusGatewayTimeout, metrics.OriginWeir, "connection_timeout"}
+		}
+		return verdict{http.StatusBadGateway, metrics.OriginWeir, "connection_refused"}
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return verdict{http.StatusGatewayTimeout, metrics.OriginWeir, "connection_timeout"}
+	case strings.Contains(err.Error(), "malformed"), strings.Contains(err.Error(), "invalid"):
+		// net/http gives its parse errors no type.
+		return verdict{http.StatusBadGateway, metrics.OriginWeir, "http_protocol_error"}
+	}
+	return verdict{http.StatusBadGateway, metrics.OriginWeir, "connection_terminated"}
+}
