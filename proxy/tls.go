@@ -43,8 +43,8 @@ func NewTLSFiles(cert, key, clientCA string, log *slog.Logger) (*TLSFiles, error
 // Config is for a server; each handshake gets the files' current content.
 func (f *TLSFiles) Config() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"},
+		MinVersion:         tls.VersionTLS12,
+		NextProtos:         []string{"h2", "http/1.1"},
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return f.current(), nil },
 	}
 }

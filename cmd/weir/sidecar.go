@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"weir/admin"
+	"weir/config"
+	"weir/limits"
+	"weir/metrics"
+	"weir/proxy"
+)
+
+// sidecar is all the rooms joined, from listening to the end of a drain.
+type sidecar struct {
+	log      *slog.Logger
+	level    *slog.LevelVar
+	config   atomic.Pointer[config.Config]
+	gate     *limits.Gate
+	metrics  *metrics.Metrics
+	upstream *proxy.Upstream
+	prober   *proxy.Prober
+	proxy    *proxy.Proxy
+	server   *proxy.Server
+
+	data, public net.Listener
+	publicServer *http.Server
+	started      atomic.Bool // data is being served
+	draining     atomic.Bool
+	failed       chan error // of a server that stopped by itself
+}
+
+// newSidecar opens the ports and joins the rooms; nothing is served yet. On an
+// error nothing is left open.
+func newSidecar(c *config.Config, log *slog.Logger, level *slog.LevelVar) (_ *sidecar, err error) {
+	s := &sidecar{log: log, level: level, failed: make(chan error, 2)}
+	s.config.Store(c)
+	if s.gate, err = limits.NewGate(policy(c)); err != nil {
+		return nil, err
+	}
+	s.metrics = metrics.New(metrics.Options{
+		Function: c.Function.Name, FunctionVersion: c.Function.Version, BuildVersion: buildVersion(),
+		OpenFaaS: c.Metrics.Compat == "openfaas", Gate: s.gate.Snapshot,
+	})
+	s.metrics.Reloaded(time.Now(), true)
+	if s.upstream, err = proxy.NewUpstream(proxy.UpstreamOptions{
+		Scheme: c.Upstream.Scheme, Address: c.Upstream.Address, ConnectTimeout: c.Upstream.ConnectTimeout,
+		IdleTimeout: c.Upstream.IdleTimeout, MaxIdle: c.Upstream.MaxIdle, CA: c.Upstream.CA,
+	}); err != nil {
+		return nil, err
+	}
+	s.prober = proxy.NewProber(s.upstream, s.metrics, probeOptions(c), log)
+	health := &admin.Health{NotReady: s.notReady}
+	s.proxy = proxy.New(proxy.Options{
+		Gate: s.gate, Metrics: s.metrics, Upstream: s.upstream, Settings: settings(c), Log: log,
+		OpenFaaS: c.OpenFaaS, Ready: http.HandlerFunc(health.Ready),
+	})
+	var tlsConfig *tls.Config
+	if c.TLS.Cert != "" {
+		files, err := proxy.NewTLSFiles(c.TLS.Cert, c.TLS.Key, c.TLS.ClientCA, log)
+		if err != nil {
+			return nil, err
+		}
+		tlsConfig = files.Config()
+	}
+	s.server = proxy.NewServer(s.proxy, proxy.ServerOptions{
+		HeaderTimeout: c.Client.HeaderTimeout, IdleTimeout: c.Client.IdleTimeout,
+		MaxHeaderBytes: c.Client.MaxHeaderBytes, TLS: tlsConfig,
+	})
+	s.publicServer = &http.Server{
+		Handler:           health.Handler(s.metrics.Handler(log)),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	if s.data, err = listen("--listen", c.Listen); err != nil {
+		return nil, err
+	}
+	if s.public, err = listen("--metrics-listen", c.Metrics.Listen); err != nil {
+		return nil, errors.Join(err, s.data.Close())
+	}
+	return s, nil
+}
+
+// listen says which setting to change where the address cannot be had.
+func listen(flag, address string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s %s: the address is in use by another process; stop that or choose another address", flag, address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", flag, address, err)
+	}
+	return ln, nil
+}
+
+// notReady is why the sidecar should get no traffic, "" if it should.
+func (s *sidecar) notReady() string {
+	if s.draining.Load() {
+		return "draining"
+	}
+	if !s.started.Load() {
+		return "starting"
+	}
+	if why := s.prober.Failure(); why != "" {
+		return why
+	}
+	if s.config.Load().Ready.FailOnOverload {
+		if g := s.gate.Snapshot(); g.Limit > 0 && g.Inflight >= g.Limit {
+			return fmt.Sprintf("overloaded: all %d slots are taken", g.Limit)
+		}
+	}
+	return ""
+}
+
+// servePublic begins to serve metrics and health.
+func (s *sidecar) servePublic() {
+	s.log.Info("listening", "port", "metrics", "addr", s.public.Addr().String())
+	go func() {
+		if err := s.publicServer.Serve(s.public); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- fmt.Errorf("serving metrics on %s: %w", s.public.Addr(), err)
+		}
+	}()
+}
+
+// serveData begins to serve requests.
+func (s *sidecar) serveData() {
+	c := s.config.Load()
+	s.log.Info("listening", "port", "data", "addr", s.data.Addr().String(),
+		"function", c.Function.Name, "max_inflight", c.Limits.MaxInflight, "overflow", string(c.Limits.Overflow))
+	s.started.Store(true)
+	go func() {
+		if err := s.server.Serve(s.data); err != nil {
+			s.failed <- err
+		}
+	}()
+}
+
+// apply takes over a reloaded configuration, whole or not at all.
+func (s *sidecar) apply(l *config.Loaded) error {
+	c := l.Config
+	if err := s.gate.SetPolicy(policy(c)); err != nil {
+		return err
+	}
+	s.proxy.Configure(settings(c))
+	s.prober.Configure(probeOptions(c))
+	setLevel(s.level, c)
+	s.config.Store(c)
+	return nil
+}
+
+// reloaded reports the outcome of a reload in log and metric.
+func (s *sidecar) reloaded(r config.Reload) {
+	s.metrics.Reloaded(r.Time, r.Err == nil)
+	if r.Err != nil {
+		s.log.Error("configuration not taken over; the old one stays in force", "err", r.Err)
+		return
+	}
+	for _, c := range r.Changes {
+		s.log.Info("setting changed", "key", c.Key, "from", c.From, "to", c.To)
+	}
+	s.log.Info("configuration taken over", "changes", len(r.Changes))
+}
+
+// drain ends the data port in order. The end of ctx cuts it short.
+func (s *sidecar) drain(ctx context.Context) error {
+	c := s.config.Load()
+	s.draining.Store(true)
+	if c.Drain.Delay > 0 {
+		s.log.Info("not ready any more, still admitting", "for", c.Drain.Delay)
+		timer := time.NewTimer(c.Drain.Delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	g := s.gate.Snapshot()
+	s.log.Info("draining", "inflight", g.Inflight, "waiting", g.Waiting, "timeout", c.Drain.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.Drain.Timeout)
+	defer cancel()
+	if err := s.server.Drain(ctx); err != nil {
+		g := s.gate.Snapshot()
+		s.log.Error("drain ended early; what still ran was cut off", "inflight", g.Inflight, "waiting", g.Waiting, "err", err)
+		return err
+	}
+	s.log.Info("drained")
+	return nil
+}
+
+// close gives up what is left once nothing is served any more.
+func (s *sidecar) close() {
+	_ = s.server.Close()
+	_ = s.data.Close() // if it was never served
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = s.publicServer.Shutdown(ctx) // a scrape under way may finish
+	_ = s.public.Close()
+	s.upstream.Close()
+}

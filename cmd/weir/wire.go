@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+
+	"weir/config"
+	"weir/limits"
+	"weir/proxy"
+)
+
+// What the rooms need of the configuration, each in its own terms.
+
+func policy(c *config.Config) limits.Policy {
+	return limits.Policy{
+		MaxInflight:  c.Limits.MaxInflight,
+		Overflow:     overflow(c.Limits.Overflow),
+		QueueDepth:   c.Limits.QueueDepth,
+		QueueTimeout: c.Limits.QueueTimeout,
+	}
+}
+
+func overflow(o config.Overflow) limits.Overflow {
+	switch o {
+	case "":
+		return limits.OverflowDefault
+	case config.OverflowReject:
+		return limits.OverflowReject
+	case config.OverflowWait:
+		return limits.OverflowWait
+	}
+	panic(fmt.Sprintf("overflow %q passed validation", o))
+}
+
+func settings(c *config.Config) proxy.Settings {
+	s := proxy.Settings{
+		RequestTimeout:       c.Timeouts.Request,
+		ResponseStartTimeout: c.Timeouts.ResponseStart,
+		IdleTimeout:          c.Timeouts.Idle,
+		ClientReadTimeout:    c.Client.ReadTimeout,
+		ClientWriteTimeout:   c.Client.WriteTimeout,
+		MaxBodyBytes:         c.Client.MaxBodyBytes,
+		FinishAborted:        c.OnClientAbort == config.AbortFinish,
+		TrustedProxies:       c.TrustedProxies,
+		AccessLog:            accessLog(c.Log.Access),
+	}
+	for _, r := range c.Routes {
+		route := proxy.Route{
+			Path: r.Path, Methods: r.Methods, Overflow: overflow(r.Overflow),
+			RequestTimeout: r.Timeout, ResponseStartTimeout: r.ResponseStartTimeout, FullDuplex: r.FullDuplex,
+		}
+		if r.OnClientAbort != "" {
+			finish := r.OnClientAbort == config.AbortFinish
+			route.FinishAborted = &finish
+		}
+		s.Routes = append(s.Routes, route)
+	}
+	return s
+}
+
+func accessLog(which string) proxy.AccessLog {
+	switch which {
+	case "off":
+		return proxy.AccessOff
+	case "errors":
+		return proxy.AccessErrors
+	case "all":
+		return proxy.AccessAll
+	}
+	panic(fmt.Sprintf("access log %q passed validation", which))
+}
+
+func probeOptions(c *config.Config) proxy.ProbeOptions {
+	return proxy.ProbeOptions{Path: c.Ready.Path, Interval: c.Ready.Interval, Timeout: c.Ready.Timeout}
+}
+
+// logger writes to w as configured; level follows reloads.
+func logger(w io.Writer, c *config.Config, level *slog.LevelVar) *slog.Logger {
+	setLevel(level, c)
+	o := &slog.HandlerOptions{Level: level}
+	if c.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+func setLevel(level *slog.LevelVar, c *config.Config) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		panic(fmt.Sprintf("log level %q passed validation: %v", c.Log.Level, err))
+	}
+	level.Set(l)
+}
