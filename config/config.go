@@ -50,7 +50,7 @@ type Upstream struct {
 	// IdleTimeout closes idle connections to the function; keep it below the
 	// function's own keep-alive time.
 	IdleTimeout time.Duration
-	// MaxIdle bounds the idle connections kept.
+	// MaxIdle bounds the idle connections kept; 0 keeps none.
 	MaxIdle int
 	// CA is a PEM file of authorities for https, empty for the system's.
 	CA string
@@ -67,7 +67,7 @@ type Limits struct {
 	// MaxInflight is the number of requests running at once; 0 only meters.
 	MaxInflight  int
 	Overflow     Overflow
-	QueueDepth   int // waiting requests at most, for OverflowWait
+	QueueDepth   int // waiting requests at most, for OverflowWait; at least 1 where anything waits
 	QueueTimeout time.Duration
 }
 
@@ -111,10 +111,10 @@ type Timeouts struct {
 
 // Client bounds what a client may cost.
 type Client struct {
-	HeaderTimeout  time.Duration // to send a complete head
-	IdleTimeout    time.Duration // between requests on one connection
-	ReadTimeout    time.Duration // without progress of the request body
-	WriteTimeout   time.Duration // without progress of the response
+	HeaderTimeout  time.Duration // to send a complete head; never 0
+	IdleTimeout    time.Duration // between requests on one connection; never 0
+	ReadTimeout    time.Duration // without progress of the request body; 0 is off
+	WriteTimeout   time.Duration // without progress of the response; 0 is off
 	MaxHeaderBytes int           // bytes of a request's head, 431 above
 	MaxBodyBytes   int64         // bytes of a request's body, 413 above; 0 is unbounded
 }

@@ -1,0 +1,184 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxRoutes bounds the routes, all of which a request may be compared with.
+const maxRoutes = 1000
+
+// routeSetting is one key of a route in the file. Routes have no flags and no
+// variables.
+type routeSetting struct {
+	key   string
+	kind  kind
+	usage string
+	// set reads one scalar; for a kindList it is called for each item.
+	set func(r *Route, text string) error
+}
+
+// routeSettings is the table of what a route can hold, in the order it is shown.
+var routeSettings = []routeSetting{
+	{
+		key: "path", kind: kindPath,
+		usage: "the path itself and all below it, by whole segments; needed",
+		set: func(r *Route, text string) error {
+			if err := checkRoutePath(text); err != nil {
+				return err
+			}
+			r.Path = text
+			return nil
+		},
+	},
+	{
+		key: "methods", kind: kindList,
+		usage: "methods that the route is for, in upper case; none means all",
+		set: func(r *Route, text string) error {
+			if err := checkMethod(text); err != nil {
+				return err
+			}
+			if slices.Contains(r.Methods, text) {
+				return notValue(text, "is listed twice")
+			}
+			r.Methods = append(r.Methods, text)
+			return nil
+		},
+	},
+	{
+		key: "overflow", kind: kindChoice,
+		usage: "instead of limits.overflow",
+		set: func(r *Route, text string) error {
+			if err := checkOverflow(text); err != nil {
+				return err
+			}
+			r.Overflow = Overflow(text)
+			return nil
+		},
+	},
+	{
+		key: "timeout", kind: kindDuration,
+		usage: "instead of timeouts.request; 0 is off",
+		set:   func(r *Route, text string) error { return setDuration(&r.Timeout, text) },
+	},
+	{
+		key: "response_start_timeout", kind: kindDuration,
+		usage: "instead of timeouts.response_start; 0 is off",
+		set:   func(r *Route, text string) error { return setDuration(&r.ResponseStartTimeout, text) },
+	},
+	{
+		key: "on_client_abort", kind: kindChoice,
+		usage: "instead of on_client_abort",
+		set: func(r *Route, text string) error {
+			if err := checkChoice(text, string(AbortCancel), string(AbortFinish)); err != nil {
+				return err
+			}
+			r.OnClientAbort = OnClientAbort(text)
+			return nil
+		},
+	},
+	{
+		key: "full_duplex", kind: kindBool,
+		usage: "true lets HTTP/1.1 response bytes flow before the request body is read; HTTP/2 does so anyway",
+		set: func(r *Route, text string) error {
+			b, err := parseBool(text)
+			if err != nil {
+				return err
+			}
+			r.FullDuplex = b
+			return nil
+		},
+	},
+}
+
+func setDuration(to **time.Duration, text string) error {
+	d, err := parseDuration(text)
+	if err != nil {
+		return err
+	}
+	*to = &d
+	return nil
+}
+
+// checkRoutePath allows only paths that mean the same before and after
+// percent-decoding, and that a request can match: no empty, "." or ".." segment.
+func checkRoutePath(text string) error {
+	switch {
+	case text == "" || text[0] != '/':
+		return notValue(text, "does not start with /")
+	case strings.ContainsAny(text, "?#"):
+		return notValue(text, "has a query or fragment: a route matches paths only")
+	case strings.Contains(text, "%") || !isTarget(text):
+		return notValue(text, "has other characters than visible ASCII ones, or a %%: a route cannot match these")
+	case text == "/":
+		return nil
+	case strings.HasSuffix(text, "/"):
+		return notValue(text, "ends with /: write %s, which matches all below it too", quote(strings.TrimRight(text, "/")))
+	}
+	for segment := range strings.SplitSeq(text[1:], "/") {
+		if segment == "" || segment == "." || segment == ".." {
+			return notValue(text, `has an empty, "." or ".." segment`)
+		}
+	}
+	return nil
+}
+
+// checkMethod checks that text is a token (RFC 9110 section 5.6.2) without
+// lower-case letters: methods are case-sensitive (section 9.1), and those in use
+// are all upper case.
+func checkMethod(text string) error {
+	if text == "" || strings.Trim(text, letters+digits+"!#$%&'*+-.^_`|~") != "" {
+		return notValue(text, "is not a method")
+	}
+	if upper := strings.ToUpper(text); upper != text {
+		return notValue(text, "is not upper case, and methods are case-sensitive: write %s", upper)
+	}
+	return nil
+}
+
+// locatedRoute is a route and the places where its parts were written.
+type locatedRoute struct {
+	Route
+	name   string // "routes[2]", as the file counts them
+	origin Origin
+	parts  map[string]Origin // by key of the routeSetting
+}
+
+// part gives the place of one of the route's keys.
+func (r *locatedRoute) part(key string) Origin {
+	if o, ok := r.parts[key]; ok {
+		return o
+	}
+	return r.origin
+}
+
+// matches gives what a route is for, in a form in which equals are equal.
+func (r *locatedRoute) matches() string {
+	methods := slices.Clone(r.Methods)
+	slices.Sort(methods)
+	return r.Path + " " + strings.Join(methods, ",")
+}
+
+// checkRoutes adds an error for each route that a former one leaves nothing to.
+func checkRoutes(routes []*locatedRoute, m *mistakes) {
+	first := make(map[string]*locatedRoute, len(routes))
+	for _, r := range routes {
+		if former := first[r.matches()]; former != nil {
+			for_ := "all methods"
+			if len(r.Methods) > 0 {
+				for_ = strings.Join(r.Methods, ", ")
+			}
+			m.add(r.name, r.part("path"), "%s for %s is a route already, on line %d", quote(r.Path), for_, former.origin.Line)
+			continue
+		}
+		first[r.matches()] = r
+	}
+}
+
+// sortRoutes puts the longest path first and leaves equals in the file's order.
+// Of the paths that match one request, the longest in bytes is the longest in
+// segments too.
+func sortRoutes(routes []*locatedRoute) {
+	slices.SortStableFunc(routes, func(a, b *locatedRoute) int { return len(b.Path) - len(a.Path) })
+}

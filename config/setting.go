@@ -1,0 +1,298 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// setting is one thing that can be configured. The table of settings is all
+// there is to know about them: flags, variables, the YAML reader, what is
+// printed and the reference in docs/ come from it.
+type setting struct {
+	flag string // on the command line, without dashes; names the variable too
+	key  string // in YAML, its section before a dot
+	// def is the default as a file would write it; where derive is set, it says
+	// in words what derive works out.
+	def   string
+	usage string // one line, for --help and the reference
+	value value
+	// derive sets the default that depends on other settings.
+	derive func(*Config)
+	// fixed settings need a restart; the others change while weir runs.
+	fixed bool
+	// secret settings have no flag, which every user of the machine could read,
+	// and are never shown.
+	secret bool
+}
+
+// variable gives the name of the environment variable.
+func (s *setting) variable() string {
+	return "WEIR_" + strings.ToUpper(strings.ReplaceAll(s.flag, "-", "_"))
+}
+
+// section gives the part of the key before the dot, and the part after.
+func (s *setting) section() (section, name string) {
+	section, name, nested := strings.Cut(s.key, ".")
+	if !nested {
+		return "", s.key
+	}
+	return section, name
+}
+
+// shown gives text, or what stands for it where it is secret.
+func (s *setting) shown(text string) string {
+	if s.secret {
+		return "(secret)"
+	}
+	return text
+}
+
+// The file itself is named by a flag and a variable, and by nothing else.
+const (
+	configFlag     = "config"
+	configVariable = "WEIR_CONFIG"
+	configUsage    = "configuration file (YAML); read again when it changes"
+)
+
+// settings is the table, in the order of the reference. Settings of a section
+// stand together.
+var settings = []*setting{
+	{
+		flag: "listen", key: "listen", def: ":8080", fixed: true,
+		usage: "data port, host:port; port 0 takes a free one",
+		value: text(kindAddress, func(c *Config) *string { return &c.Listen }, parseListen),
+	},
+	{
+		flag: "upstream", key: "upstream.url", def: "http://127.0.0.1:3000", fixed: true,
+		usage: "the function: http://, h2c:// or https://host:port, or unix:///path",
+		value: upstreamURL(),
+	},
+	{
+		flag: "upstream-connect-timeout", key: "upstream.connect_timeout", def: "5s", fixed: true,
+		usage: "time to connect to the function",
+		value: duration(func(c *Config) *time.Duration { return &c.Upstream.ConnectTimeout }, time.Millisecond),
+	},
+	{
+		flag: "upstream-idle-timeout", key: "upstream.idle_timeout", def: "4s", fixed: true,
+		usage: "time an idle connection to the function is kept; keep it below the function's own keep-alive time",
+		value: duration(func(c *Config) *time.Duration { return &c.Upstream.IdleTimeout }, time.Millisecond),
+	},
+	{
+		flag: "upstream-max-idle", key: "upstream.max_idle", def: "1024", fixed: true,
+		usage: "idle connections to the function kept at most; 0 keeps none",
+		value: number(func(c *Config) *int { return &c.Upstream.MaxIdle }, 1_000_000, "connections"),
+	},
+	{
+		flag: "upstream-ca", key: "upstream.ca", def: "", fixed: true,
+		usage: "PEM file of the authorities to trust for an https:// upstream; empty for the system's",
+		value: text(kindFile, func(c *Config) *string { return &c.Upstream.CA }, checkFile),
+	},
+	{
+		flag: "function", key: "function.name", def: "function", fixed: true,
+		usage: "name of the function in metrics and logs",
+		value: text(kindText, func(c *Config) *string { return &c.Function.Name }, checkName),
+	},
+	{
+		flag: "function-version", key: "function.version", def: "", fixed: true,
+		usage: "version of the function in metrics; empty for none",
+		value: text(kindText, func(c *Config) *string { return &c.Function.Version }, checkVersion),
+	},
+	{
+		flag: "max-inflight", key: "limits.max_inflight", def: "100",
+		usage: "requests running at once; 0 only meters",
+		value: maxInflight(),
+	},
+	{
+		flag: "overflow", key: "limits.overflow", def: string(OverflowReject),
+		usage: "what a request over the limit gets: reject (refused at once) or wait (a place in a bounded queue)",
+		value: overflow(),
+	},
+	{
+		flag: "queue-depth", key: "limits.queue_depth", def: fmt.Sprintf("limits.max_inflight x %d", queueDepthFactor),
+		usage:  "requests waiting at most, with overflow wait",
+		value:  number(func(c *Config) *int { return &c.Limits.QueueDepth }, maxInflightMost*queueDepthFactor, "requests"),
+		derive: func(c *Config) { c.Limits.QueueDepth = c.Limits.MaxInflight * queueDepthFactor },
+	},
+	{
+		flag: "queue-timeout", key: "limits.queue_timeout", def: "5s",
+		usage: "time a request waits at most, with overflow wait",
+		value: duration(func(c *Config) *time.Duration { return &c.Limits.QueueTimeout }, time.Millisecond),
+	},
+	{
+		flag: "timeout", key: "timeouts.request", def: "60s",
+		usage: "time for the whole of an admitted request; 0 is off",
+		value: duration(func(c *Config) *time.Duration { return &c.Timeouts.Request }, 0),
+	},
+	{
+		flag: "response-start-timeout", key: "timeouts.response_start", def: "0s",
+		usage: "time until the function has sent the head of its response; 0 is off",
+		value: duration(func(c *Config) *time.Duration { return &c.Timeouts.ResponseStart }, 0),
+	},
+	{
+		flag: "idle-timeout", key: "timeouts.idle", def: "0s",
+		usage: "time without a byte moving in either direction of a request; 0 is off",
+		value: duration(func(c *Config) *time.Duration { return &c.Timeouts.Idle }, 0),
+	},
+	{
+		flag: "on-client-abort", key: "on_client_abort", def: string(AbortCancel),
+		usage: "what becomes of a running request whose client left: cancel, or finish (keeps its slot until the function has answered)",
+		value: choice(func(c *Config) *OnClientAbort { return &c.OnClientAbort }, string(AbortCancel), string(AbortFinish)),
+	},
+	{
+		flag: "header-timeout", key: "client.header_timeout", def: "10s", fixed: true,
+		usage: "time for a client to send the head of a request",
+		value: duration(func(c *Config) *time.Duration { return &c.Client.HeaderTimeout }, time.Millisecond),
+	},
+	{
+		flag: "client-idle-timeout", key: "client.idle_timeout", def: "75s", fixed: true,
+		usage: "time a client's connection is kept between requests",
+		value: duration(func(c *Config) *time.Duration { return &c.Client.IdleTimeout }, time.Millisecond),
+	},
+	{
+		flag: "client-read-timeout", key: "client.read_timeout", def: "30s",
+		usage: "time without progress of a request's body; 0 is off",
+		value: duration(func(c *Config) *time.Duration { return &c.Client.ReadTimeout }, 0),
+	},
+	{
+		flag: "client-write-timeout", key: "client.write_timeout", def: "30s",
+		usage: "time without progress of a response to its client; 0 is off",
+		value: duration(func(c *Config) *time.Duration { return &c.Client.WriteTimeout }, 0),
+	},
+	{
+		flag: "max-header-bytes", key: "client.max_header_bytes", def: "64KiB", fixed: true,
+		usage: "size of a request's head at most, 431 above",
+		value: size(func(c *Config) *int { return &c.Client.MaxHeaderBytes }, 1<<10, 64<<20),
+	},
+	{
+		flag: "max-body", key: "client.max_body", def: "0",
+		usage: "size of a request's body at most, 413 above; 0 is unbounded",
+		value: size(func(c *Config) *int64 { return &c.Client.MaxBodyBytes }, 0, 1<<60),
+	},
+	{
+		flag: "tls-cert", key: "tls.cert", def: "", fixed: true,
+		usage: "PEM file of the certificate and its chain; turns the data port to TLS",
+		value: text(kindFile, func(c *Config) *string { return &c.TLS.Cert }, checkFile),
+	},
+	{
+		flag: "tls-key", key: "tls.key", def: "", fixed: true,
+		usage: "PEM file of the certificate's private key",
+		value: text(kindFile, func(c *Config) *string { return &c.TLS.Key }, checkFile),
+	},
+	{
+		flag: "tls-client-ca", key: "tls.client_ca", def: "", fixed: true,
+		usage: "PEM file of authorities; clients must then present a certificate signed by one of them",
+		value: text(kindFile, func(c *Config) *string { return &c.TLS.ClientCA }, checkFile),
+	},
+	{
+		flag: "trusted-proxies", key: "trusted_proxies", def: "",
+		usage: "addresses and CIDRs of proxies whose Forwarded and X-Forwarded-* fields are believed",
+		value: trustedProxies(),
+	},
+	{
+		flag: "metrics-listen", key: "metrics.listen", def: ":9464", fixed: true,
+		usage: "port of /metrics, /healthz and /readyz, host:port",
+		value: text(kindAddress, func(c *Config) *string { return &c.Metrics.Listen }, parseListen),
+	},
+	{
+		flag: "metrics-compat", key: "metrics.compat", def: "", fixed: true,
+		usage: "openfaas serves of-watchdog's metric names beside weir's own; empty does not",
+		value: choice(func(c *Config) *string { return &c.Metrics.Compat }, "", "openfaas"),
+	},
+	{
+		flag: "ready-path", key: "ready.path", def: "",
+		usage: "path on the function that readiness is probed with; empty probes by connecting",
+		value: text(kindPath, func(c *Config) *string { return &c.Ready.Path }, checkProbePath),
+	},
+	{
+		flag: "ready-interval", key: "ready.interval", def: "2s",
+		usage: "time between probes of the function",
+		value: duration(func(c *Config) *time.Duration { return &c.Ready.Interval }, 10*time.Millisecond),
+	},
+	{
+		flag: "ready-timeout", key: "ready.timeout", def: "1s, or ready.interval where that is less",
+		usage:  "time for a probe to be answered; cannot be more than ready.interval",
+		value:  duration(func(c *Config) *time.Duration { return &c.Ready.Timeout }, time.Millisecond),
+		derive: func(c *Config) { c.Ready.Timeout = min(time.Second, c.Ready.Interval) },
+	},
+	{
+		flag: "ready-fail-on-overload", key: "ready.fail_on_overload", def: "false",
+		usage: "not ready while every slot is taken",
+		value: boolean(func(c *Config) *bool { return &c.Ready.FailOnOverload }),
+	},
+	{
+		flag: "drain-timeout", key: "drain.timeout", def: "30s",
+		usage: "time for running requests to end once weir is told to stop",
+		value: duration(func(c *Config) *time.Duration { return &c.Drain.Timeout }, time.Millisecond),
+	},
+	{
+		flag: "drain-delay", key: "drain.delay", def: "0s",
+		usage: "time that requests are still let in once weir is told to stop, so that load balancers notice; 0 is off",
+		value: duration(func(c *Config) *time.Duration { return &c.Drain.Delay }, 0),
+	},
+	{
+		flag: "startup-timeout", key: "startup_timeout", def: "60s", fixed: true,
+		usage: "time for a started COMMAND to accept connections",
+		value: duration(func(c *Config) *time.Duration { return &c.StartupTimeout }, time.Millisecond),
+	},
+	{
+		flag: "openfaas", key: "openfaas", def: "auto", fixed: true,
+		usage: "stand in for of-watchdog: auto (where its environment is recognised), on or off",
+		value: openFaaS(),
+	},
+	{
+		flag: "log-level", key: "log.level", def: "info",
+		usage: "least level that is logged",
+		value: choice(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"),
+	},
+	{
+		flag: "log-format", key: "log.format", def: "text", fixed: true,
+		usage: "format of the log",
+		value: choice(func(c *Config) *string { return &c.Log.Format }, "text", "json"),
+	},
+	{
+		flag: "access-log", key: "log.access", def: "off",
+		usage: "requests that are logged: off, errors (those that failed or were refused) or all",
+		value: choice(func(c *Config) *string { return &c.Log.Access }, "off", "errors", "all"),
+	},
+}
+
+// routesKey is the one part of a file that is no setting.
+const routesKey = "routes"
+
+// settingByKey gives the setting of the table with a key, nil if there is none.
+func settingByKey(table []*setting, key string) *setting {
+	for _, s := range table {
+		if s.key == key {
+			return s
+		}
+	}
+	return nil
+}
+
+// Default returns the configuration of a weir that nobody configured: no file,
+// no variable, no flag.
+func Default() *Config {
+	c := &Config{}
+	if err := setDefaults(c, settings); err != nil {
+		panic("config: default " + err.Error()) // a mistake in the table above
+	}
+	return c
+}
+
+func setDefaults(c *Config, table []*setting) error {
+	for _, s := range table {
+		if s.derive != nil {
+			continue
+		}
+		if err := s.value.set(c, s.def); err != nil {
+			return fmt.Errorf("%s: %w", s.key, err)
+		}
+	}
+	for _, s := range table {
+		if s.derive != nil {
+			s.derive(c)
+		}
+	}
+	return nil
+}
