@@ -154,17 +154,24 @@ func noEcho(terminal *os.File) error {
 
 // The parent-death signal comes when the thread that forked ends.
 func TestFunctionOutlivesTheThreadThatCalledStart(t *testing.T) {
-	thread := make(chan int, 1)
+	thread := make(chan int)
 	started := make(chan *function, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+	var begin func()
+	begin = func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() {
+			// The main thread never ends: keep it busy, so that another one is used.
+			defer runtime.UnlockOSThread()
+			go begin()
+			<-t.Context().Done()
+			return
+		}
+		// Not unlocked: the thread ends with this goroutine.
 		thread <- unix.Gettid()
 		started <- startFunction(t, "listen", "function")
-	}()
-	tid, f := <-thread, <-started
-	if tid == os.Getpid() {
-		t.Skip("the runtime chose the main thread, which never ends")
 	}
+	go begin()
+	tid, f := <-thread, <-started
 	f.expect("function up")
 	eventually(t, "the thread has ended", func() bool {
 		_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", tid))
