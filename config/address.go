@@ -41,8 +41,8 @@ func parsePort(text string) (int, bool) {
 // container networks use them), at most 253 bytes (RFC 1035 section 2.3.4).
 func validHost(host string) bool {
 	if strings.Contains(host, ":") {
-		_, err := netip.ParseAddr(host)
-		return err == nil && !strings.ContainsFunc(host, isControl)
+		addr, err := netip.ParseAddr(host)
+		return err == nil && strings.Trim(addr.Zone(), letters+digits+".-_") == ""
 	}
 	if host == "" || len(host) > 253 || host[0] == '.' || host[0] == '-' {
 		return false

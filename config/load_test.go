@@ -251,3 +251,31 @@ func TestErrorsUnwrapToTheSystemsError(t *testing.T) {
 		t.Errorf("%v is not os.ErrNotExist", err)
 	}
 }
+
+func TestTrustedProxiesFromText(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                        "",
+		"  ":                      "",
+		"10.0.0.0/8":              "10.0.0.0/8",
+		" 192.0.2.1 ,\tfd00::/8 ": "192.0.2.1/32,fd00::/8",
+		"0.0.0.0/0":               "0.0.0.0/0",
+	} {
+		loaded := mustLoad(t, Source{Environ: []string{"WEIR_TRUSTED_PROXIES=" + text}})
+		if got := formatProxies(loaded.Config.TrustedProxies); got != want {
+			t.Errorf("%q is read as %s, want %s", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"10.0.0.0/8,,192.0.2.1": `"" is not an address or CIDR`,
+		"10.0.0.0/8,":           `"" is not an address or CIDR`,
+		"10.0.0.0/33":           `"10.0.0.0/33" is not an address or CIDR`,
+		"10.0.0.1/8":            "write 10.0.0.0/8",
+		"::ffff:10.0.0.0/104":   "is an IPv4 address in IPv6 clothes",
+		"fe80::1%eth0":          "leave %eth0 out",
+		strings.Repeat("10.0.0.0/8,", 1000) + "192.0.2.1": "holds 1001 addresses: at most 1000",
+	} {
+		if _, err := Load(Source{Environ: []string{"WEIR_TRUSTED_PROXIES=" + text}}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}

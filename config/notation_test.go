@@ -104,6 +104,7 @@ func TestParseUpstream(t *testing.T) {
 		"https://function":        {Scheme: "https", Address: "function:443"},
 		"http://[::1]:3000":       {Scheme: "http", Address: "[::1]:3000"},
 		"http://[::1]":            {Scheme: "http", Address: "[::1]:80"},
+		"http://[fe80::1%25e0]:1": {Scheme: "http", Address: "[fe80::1%e0]:1"},
 		"unix:///run/f.sock":      {Scheme: "unix", Address: "/run/f.sock"},
 		"UNIX:///a b%20c@d":       {Scheme: "unix", Address: "/a b%20c@d"},
 	} {
@@ -138,6 +139,7 @@ func TestParseUpstream(t *testing.T) {
 		"http://a,b":                   "has no valid host",
 		"http://[::1":                  "is not a URL",
 		"http://[::g]:1":               "is not a URL",
+		"http://[fe80::1%25%20]:1":     "has no valid host",
 		"ftp://function":               "scheme that is none of",
 		"unix:/run/f.sock":             "is not unix:///path",
 		"unix://f.sock":                "must be absolute",

@@ -12,9 +12,10 @@ const maxRoutes = 1000
 // routeSetting is one key of a route in the file. Routes have no flags and no
 // variables.
 type routeSetting struct {
-	key   string
-	kind  kind
-	usage string
+	key     string
+	kind    kind
+	choices []string // of a kindChoice
+	usage   string
 	// set reads one scalar; for a kindList it is called for each item.
 	set func(r *Route, text string) error
 }
@@ -47,7 +48,7 @@ var routeSettings = []routeSetting{
 		},
 	},
 	{
-		key: "overflow", kind: kindChoice,
+		key: "overflow", kind: kindChoice, choices: overflows,
 		usage: "instead of limits.overflow",
 		set: func(r *Route, text string) error {
 			if err := checkOverflow(text); err != nil {
@@ -68,10 +69,10 @@ var routeSettings = []routeSetting{
 		set:   func(r *Route, text string) error { return setDuration(&r.ResponseStartTimeout, text) },
 	},
 	{
-		key: "on_client_abort", kind: kindChoice,
+		key: "on_client_abort", kind: kindChoice, choices: clientAborts,
 		usage: "instead of on_client_abort",
 		set: func(r *Route, text string) error {
-			if err := checkChoice(text, string(AbortCancel), string(AbortFinish)); err != nil {
+			if err := checkChoice(text, clientAborts...); err != nil {
 				return err
 			}
 			r.OnClientAbort = OnClientAbort(text)

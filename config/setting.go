@@ -137,7 +137,7 @@ var settings = []*setting{
 	{
 		flag: "on-client-abort", key: "on_client_abort", def: string(AbortCancel),
 		usage: "what becomes of a running request whose client left: cancel, or finish (keeps its slot until the function has answered)",
-		value: choice(func(c *Config) *OnClientAbort { return &c.OnClientAbort }, string(AbortCancel), string(AbortFinish)),
+		value: choice(func(c *Config) *OnClientAbort { return &c.OnClientAbort }, clientAborts...),
 	},
 	{
 		flag: "header-timeout", key: "client.header_timeout", def: "10s", fixed: true,

@@ -5,10 +5,16 @@ import (
 	"strings"
 )
 
+// maxProxies bounds the list, all of which a peer may be compared with.
+const maxProxies = 1000
+
 // parseProxies reads a comma-separated list of addresses and CIDRs.
 func parseProxies(text string) ([]netip.Prefix, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
+	}
+	if n := strings.Count(text, ",") + 1; n > maxProxies {
+		return nil, notValue(text, "holds %d addresses: at most %d", n, maxProxies)
 	}
 	var prefixes []netip.Prefix
 	for item := range strings.SplitSeq(text, ",") {

@@ -87,4 +87,10 @@ func parseSocket(text, path string) (scheme, address string, err error) {
 }
 
 // URL gives the upstream as the setting upstream.url writes it.
-func (u Upstream) URL() string { return u.Scheme + "://" + u.Address }
+func (u Upstream) URL() string {
+	if u.Scheme == "unix" {
+		return "unix://" + u.Address
+	}
+	// The zone of an IPv6 address stands behind an escaped % (RFC 6874).
+	return u.Scheme + "://" + strings.ReplaceAll(u.Address, "%", "%25")
+}

@@ -269,16 +269,22 @@ func maxInflight() value {
 	return v
 }
 
+// What settings and routes both choose from.
+var (
+	overflows    = []string{string(OverflowReject), string(OverflowWait)}
+	clientAborts = []string{string(AbortCancel), string(AbortFinish)}
+)
+
 // checkOverflow checks what a request over the limit gets.
 func checkOverflow(text string) error {
 	if text == "async" {
 		return notValue(text, "is not available in this version: set reject or wait")
 	}
-	return checkChoice(text, string(OverflowReject), string(OverflowWait))
+	return checkChoice(text, overflows...)
 }
 
 func overflow() value {
-	v := choice(func(c *Config) *Overflow { return &c.Limits.Overflow }, string(OverflowReject), string(OverflowWait))
+	v := choice(func(c *Config) *Overflow { return &c.Limits.Overflow }, overflows...)
 	setChoice := v.set
 	v.set = func(c *Config, text string) error {
 		if err := checkOverflow(text); err != nil {

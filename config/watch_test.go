@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,8 +19,9 @@ type watched struct {
 	t       *testing.T
 	path    string
 	watcher *Watcher
-	refuse  error // what apply returns
 
+	mu      sync.Mutex // the passing of false time orders nothing
+	refuse  error      // what apply returns
 	applied []*Loaded
 	reloads []Reload
 }
@@ -38,12 +40,18 @@ func watchSource(t *testing.T, src Source, test func(*watched)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &watched{t: t, path: loaded.File}
 		w.watcher = NewWatcher(loaded, 0, func(l *Loaded) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			if w.refuse != nil {
 				return w.refuse
 			}
 			w.applied = append(w.applied, l)
 			return nil
-		}, func(r Reload) { w.reloads = append(w.reloads, r) })
+		}, func(r Reload) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.reloads = append(w.reloads, r)
+		})
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { w.watcher.Run(ctx); close(done) }()
@@ -79,6 +87,8 @@ func (w *watched) triggered() {
 // and for each report its error, "" for success.
 func (w *watched) expect(what string, applied []int, reports ...string) {
 	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var limits []int
 	for _, l := range w.applied {
 		limits = append(limits, l.Config.Limits.MaxInflight)
@@ -97,6 +107,19 @@ func (w *watched) expect(what string, applied []int, reports ...string) {
 	w.applied, w.reloads = nil, nil
 }
 
+func (w *watched) applyReturns(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refuse = err
+}
+
+// seen gives what has happened since expect was called last.
+func (w *watched) seen() ([]*Loaded, []Reload) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.applied, w.reloads
+}
+
 const limit = "limits:\n  max_inflight: "
 
 func TestWatchInPlace(t *testing.T) {
@@ -107,10 +130,10 @@ func TestWatchInPlace(t *testing.T) {
 		w.polls(1)
 		w.expect("seen once", nil)
 		w.polls(1)
-		if len(w.reloads) != 1 || !slices.Equal(w.reloads[0].Changes, []Change{
+		if _, reloads := w.seen(); len(reloads) != 1 || !slices.Equal(reloads[0].Changes, []Change{
 			{"limits.max_inflight", "10", "20"}, {"limits.queue_depth", "100", "200"},
-		}) || w.reloads[0].Triggered || !w.reloads[0].Time.Equal(time.Now()) {
-			t.Errorf("reported %+v", w.reloads)
+		}) || reloads[0].Triggered || !reloads[0].Time.Equal(time.Now()) {
+			t.Errorf("reported %+v", reloads)
 		}
 		w.expect("settled", []int{20}, "")
 		w.polls(10)
@@ -213,8 +236,8 @@ func TestWatchInvalidIsReportedOnce(t *testing.T) {
 		w.polls(20)
 		w.expect("invalid", nil, mistake)
 		w.triggered()
-		if len(w.reloads) != 1 || !w.reloads[0].Triggered || len(w.reloads[0].Changes) != 0 {
-			t.Errorf("reported %+v", w.reloads)
+		if _, reloads := w.seen(); len(reloads) != 1 || !reloads[0].Triggered || len(reloads[0].Changes) != 0 {
+			t.Errorf("reported %+v", reloads)
 		}
 		w.expect("asked for", nil, mistake)
 		w.polls(5)
@@ -249,11 +272,11 @@ func TestWatchRefusesWhatNeedsARestart(t *testing.T) {
 
 func TestWatchRefusedByApply(t *testing.T) {
 	watch(t, limit+"10", func(w *watched) {
-		w.refuse = errors.New("not now")
+		w.applyReturns(errors.New("not now"))
 		w.write(limit + "20")
 		w.polls(10)
 		w.expect("refused", nil, "apply the configuration: not now")
-		w.refuse = nil
+		w.applyReturns(nil)
 		w.polls(10)
 		w.expect("not tried again by itself", nil)
 		w.triggered()
@@ -360,14 +383,15 @@ func TestWatchKeepsFlagsAndEnvironment(t *testing.T) {
 	watchSource(t, src, func(w *watched) {
 		w.write(limit + "20\n  overflow: reject\nlog: {level: debug, access: all}\nroutes: [{path: /a}]\n")
 		w.polls(2)
-		if len(w.applied) != 1 {
-			t.Fatalf("applied %v, reported %+v", w.applied, w.reloads)
+		applied, reloads := w.seen()
+		if len(applied) != 1 {
+			t.Fatalf("applied %v, reported %+v", applied, reloads)
 		}
-		c := w.applied[0].Config
+		c := applied[0].Config
 		if c.Limits.MaxInflight != 20 || c.Limits.Overflow != OverflowWait || c.Log.Level != "warn" || c.Log.Access != "all" || !slices.Equal(c.Command, []string{"node"}) {
 			t.Errorf("applied %+v", c)
 		}
-		if got := w.reloads[0].Changes[len(w.reloads[0].Changes)-1]; got != (Change{Key: "routes"}) {
+		if got := reloads[0].Changes[len(reloads[0].Changes)-1]; got != (Change{Key: "routes"}) {
 			t.Errorf("the last change is %+v", got)
 		}
 	})

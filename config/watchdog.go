@@ -108,9 +108,9 @@ var watchdogVariables = []watchdogVariable{
 	},
 	{
 		names:  []string{"oauth_enabled"},
-		refuse: "weir has no login, and without it the function would be open to all",
-		theirs: "browser login in front of the function",
-		ours:   "true is an error: weir has no login",
+		refuse: "weir has no login and checks no session cookie, which the function would then trust unchecked",
+		theirs: "browser login in front of the function, checks of its session cookie",
+		ours:   "true is an error: weir has no login and checks no cookie",
 	},
 	{
 		names:  []string{"one_shot"},

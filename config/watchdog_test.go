@@ -98,7 +98,7 @@ func TestWatchdogMistakes(t *testing.T) {
 		{"upstream_url=http://127.0.0.1:5000/api", `config: upstream.url: "http://127.0.0.1:5000/api" has a path: requests keep their own, leave it out (upstream_url in the environment)`},
 		{"upstream_url=127.0.0.1:5000", `config: upstream.url: "127.0.0.1:5000" has no scheme: write http://, h2c:// or https:// before host:port, or unix:///path (upstream_url in the environment)`},
 		{"mode=http jwt_auth=true", `config: jwt_auth: "true" is not supported: weir checks no tokens, and without it the function would be open to all; unset it if that is meant (jwt_auth in the environment)`},
-		{"mode=http oauth_enabled=1", `config: oauth_enabled: "1" is not supported: weir has no login, and without it the function would be open to all; unset it if that is meant (oauth_enabled in the environment)`},
+		{"mode=http oauth_enabled=1", `config: oauth_enabled: "1" is not supported: weir has no login and checks no session cookie, which the function would then trust unchecked; unset it if that is meant (oauth_enabled in the environment)`},
 		{"mode=http one_shot=true", `config: one_shot: "true" is not supported: weir serves more than one request for each start; unset it if that is meant (one_shot in the environment)`},
 	} {
 		_, err := Load(Source{Environ: strings.Fields(c.environ)})
