@@ -221,3 +221,50 @@ func TestQuoteCutsBetweenRunes(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestChecksOfText(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		check func(string) error
+		text  string
+		want  string // of the error, "" for none
+	}{
+		{"name", checkName, "a", ""},
+		{"name", checkName, "9.resize-image_v2", ""},
+		{"name", checkName, longPath(128), ""},
+		{"name", checkName, longPath(129), "has 129 characters: at most 128"},
+		{"name", checkName, "", "is empty"},
+		{"name", checkName, ".a", "does not start with"},
+		{"name", checkName, "a/b", "has other characters"},
+		{"name", checkName, "a*", "has other characters"},
+		{"name", checkName, "ünction", "has other characters"},
+		{"version", checkVersion, "", ""},
+		{"version", checkVersion, "v1+2", "has other characters"},
+		{"probe", checkProbePath, "", ""},
+		{"probe", checkProbePath, "/", ""},
+		{"probe", checkProbePath, "/ready?full=1&a=%20", ""},
+		{"probe", checkProbePath, "ready", "does not start with /"},
+		{"probe", checkProbePath, "/a#b", "has a fragment"},
+		{"probe", checkProbePath, "/a\r\nX: y", "other characters than visible ASCII"},
+		{"probe", checkProbePath, "/é", "other characters than visible ASCII"},
+		{"route", checkRoutePath, "/", ""},
+		{"route", checkRoutePath, "/a/b.c;d=e,(f)", ""},
+		{"route", checkRoutePath, "", "does not start with /"},
+		{"route", checkRoutePath, "//", "ends with /"},
+		{"route", checkRoutePath, "/.", "segment"},
+		{"route", checkRoutePath, "/...", ""},
+		{"method", checkMethod, "GET", ""},
+		{"method", checkMethod, "M-SEARCH", ""},
+		{"method", checkMethod, "", "is not a method"},
+		{"method", checkMethod, "GET,POST", "is not a method"},
+		{"method", checkMethod, "GET ", "is not a method"},
+		{"method", checkMethod, "Get", "write GET"},
+		{"file", checkFile, "a b.pem", ""},
+		{"file", checkFile, "a\nb", "has control characters"},
+	} {
+		err := c.check(c.text)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s %q: %v, want %q", c.name, c.text, err, c.want)
+		}
+	}
+}

@@ -21,9 +21,6 @@ func (l *loading) explicit(key string) bool { return l.origins[key].From != From
 func (l *loading) other(key string) string {
 	s := settingByKey(l.table, key)
 	value := s.shown(s.value.get(l.config))
-	if value == "" {
-		value = "empty"
-	}
 	if place := l.origins[key].place(); place != "" {
 		return fmt.Sprintf("%s is %s from %s", key, value, place)
 	}
@@ -56,7 +53,7 @@ func (l *loading) relateQueue() {
 		}
 		for _, r := range l.routes {
 			if r.Overflow == OverflowWait {
-				l.mistakes.add(r.name+".overflow", r.part("overflow"), `cannot be wait while %s: %s`, l.other("limits.max_inflight"), why)
+				l.mistakes.add(r.name+".overflow", r.parts["overflow"], `cannot be wait while %s: %s`, l.other("limits.max_inflight"), why)
 			}
 		}
 	case !l.usable("limits.queue_depth") || limits.QueueDepth > 0:
@@ -65,7 +62,7 @@ func (l *loading) relateQueue() {
 	default:
 		for _, r := range l.routes {
 			if r.Overflow == OverflowWait {
-				l.mistakes.add(r.name+".overflow", r.part("overflow"), "cannot be wait while %s: nothing could wait", l.other("limits.queue_depth"))
+				l.mistakes.add(r.name+".overflow", r.parts["overflow"], "cannot be wait while %s: nothing could wait", l.other("limits.queue_depth"))
 			}
 		}
 	}

@@ -146,14 +146,6 @@ type locatedRoute struct {
 	parts  map[string]Origin // by key of the routeSetting
 }
 
-// part gives the place of one of the route's keys.
-func (r *locatedRoute) part(key string) Origin {
-	if o, ok := r.parts[key]; ok {
-		return o
-	}
-	return r.origin
-}
-
 // matches gives what a route is for, in a form in which equals are equal.
 func (r *locatedRoute) matches() string {
 	methods := slices.Clone(r.Methods)
@@ -170,7 +162,7 @@ func checkRoutes(routes []*locatedRoute, m *mistakes) {
 			if len(r.Methods) > 0 {
 				for_ = strings.Join(r.Methods, ", ")
 			}
-			m.add(r.name, r.part("path"), "%s for %s is a route already, on line %d", quote(r.Path), for_, former.origin.Line)
+			m.add(r.name, r.parts["path"], "%s for %s is a route already, on line %d", quote(r.Path), for_, former.origin.Line)
 			continue
 		}
 		first[r.matches()] = r

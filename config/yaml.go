@@ -221,7 +221,10 @@ func (r *yamlReader) each(section string, n *yaml.Node, names []string, visit fu
 	lines := make(map[string]int)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.Style&yaml.TaggedStyle != 0 || key.ShortTag() != "!!str" {
+		if !r.plain(section, key) {
+			continue
+		}
+		if key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" {
 			r.add(section, r.at(key.Line), "a key is %s, not the name of a setting", describe(key))
 			continue
 		}

@@ -181,20 +181,21 @@ func TestFileThatIsNone(t *testing.T) {
 	}
 }
 
-// TestMistakesAreBounded gives a file of as many mistakes as it has room for.
+// TestMistakesAreBounded gives files of as many mistakes as they have room for.
 func TestMistakesAreBounded(t *testing.T) {
-	var b strings.Builder
-	lines := 0
-	for ; b.Len() < maxFileSize-100; lines++ {
-		fmt.Fprintf(&b, "max_inflgt_%d: 1\n", lines)
-	}
-	err := loadText(t, b.String())
-	errs, ok := errors.AsType[Errors](err)
-	if !ok || len(errs) != maxErrors+1 {
-		t.Fatalf("%d errors", len(errs))
-	}
-	if got, want := errs[maxErrors].Error(), fmt.Sprintf("config: %d mistakes more", lines-maxErrors); got != want {
-		t.Errorf("the last is %q, want %q", got, want)
+	for _, line := range []string{"max_inflgt_%d: 1\n", "%d: 1\n"} {
+		var b strings.Builder
+		lines := 0
+		for ; b.Len() < maxFileSize-100; lines++ {
+			fmt.Fprintf(&b, line, lines)
+		}
+		errs, ok := errors.AsType[Errors](loadText(t, b.String()))
+		if !ok || len(errs) != maxErrors+1 {
+			t.Fatalf("%d errors", len(errs))
+		}
+		if got, want := errs[maxErrors].Error(), fmt.Sprintf("config: %d mistakes more", lines-maxErrors); got != want {
+			t.Errorf("the last is %q, want %q", got, want)
+		}
 	}
 }
 
