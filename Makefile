@@ -1,0 +1,102 @@
+# Bare `make` lists the targets. All of them work from a fresh clone with Go, gcc
+# (for the race detector), git and make.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+# What `weir version` says. Outside a git checkout there is nothing better to say.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# make test RACE=1 adds the race detector; TESTFLAGS and PKG narrow it down:
+#   make test PKG=./limits TESTFLAGS='-run Gate -count=1'
+RACE ?=
+PKG ?= ./...
+# Two packages at a time: tests that start servers and processes of their own
+# need the rest of the machine.
+TESTFLAGS ?= -p 2
+# For each target of `make fuzz`.
+FUZZTIME ?= 1h
+# For all targets of `make check` together, in seconds.
+FUZZ_SMOKE ?= 60
+
+TOOLS := bin/tools
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+# Static, reproducible, and the same as in the Dockerfile. The version comes from
+# VERSION, not from what go build finds in .git.
+BUILDFLAGS := -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/weir, static, for this machine
+	CGO_ENABLED=0 go build $(BUILDFLAGS) -o bin/weir ./cmd/weir
+
+.PHONY: demo
+demo: ## half a minute of weir at work: a sample function, weir in front, uneven traffic
+	go run ./cmd/weir demo --for 30s
+
+.PHONY: test
+test: deps $(TOOLS)/gotest ## run all tests; RACE=1 with the race detector
+	$(TOOLS)/gotest $(if $(RACE),-race) $(TESTFLAGS) $(PKG)
+
+.PHONY: check
+check: ## everything that has to pass, as CI runs it
+	@$(MAKE) --no-print-directory check-format
+	@$(MAKE) --no-print-directory check-modules
+	@$(MAKE) --no-print-directory check-platforms
+	@$(MAKE) --no-print-directory check-code
+	@$(MAKE) --no-print-directory test RACE=1
+	@$(MAKE) --no-print-directory check-fuzz
+
+.PHONY: check-format
+check-format: $(TOOLS)/gofumpt
+	@echo "gofumpt -l ."
+	@unformatted=$$($(TOOLS)/gofumpt -l .); if [ -n "$$unformatted" ]; then \
+		printf '%s\n' "$$unformatted" "not formatted; run: $(TOOLS)/gofumpt -l -w ." >&2; exit 1; fi
+
+.PHONY: check-modules
+check-modules:
+	go mod tidy -diff
+	go -C tools mod tidy -diff
+
+.PHONY: check-platforms
+check-platforms:
+	@for platform in $(PLATFORMS); do \
+		echo "go build ./cmd/weir for $$platform"; \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go build $(BUILDFLAGS) -o /dev/null ./cmd/weir; \
+	done
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go vet ./cmd/...
+
+.PHONY: check-code
+check-code: $(TOOLS)/staticcheck
+	go vet ./...
+	$(TOOLS)/staticcheck ./...
+
+.PHONY: check-fuzz
+check-fuzz:
+	scripts/fuzz total $(FUZZ_SMOKE)
+
+.PHONY: fuzz
+fuzz: ## fuzz every target, FUZZTIME each (default 1h)
+	scripts/fuzz each $(FUZZTIME)
+
+.PHONY: deps
+deps: ## install what the tests use besides Go, where root and apt are there
+	@scripts/install-deps
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf bin
+
+# The versions are pinned in tools/go.mod.
+$(TOOLS)/staticcheck: tools/go.mod tools/go.sum
+	go -C tools build -o ../$@ honnef.co/go/tools/cmd/staticcheck
+
+$(TOOLS)/gofumpt: tools/go.mod tools/go.sum
+	go -C tools build -o ../$@ mvdan.cc/gofumpt
+
+$(TOOLS)/gotest: $(wildcard scripts/gotest/*.go) go.mod
+	go build -o $@ ./scripts/gotest
