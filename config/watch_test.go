@@ -397,25 +397,59 @@ func TestWatchKeepsFlagsAndEnvironment(t *testing.T) {
 	})
 }
 
+// setTime sets the time of change of a file.
+func setTime(t *testing.T, path string, to time.Time) {
+	t.Helper()
+	if err := os.Chtimes(path, to, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// longAgo has settled: the clock of a bubble starts in 2000.
+var longAgo = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // TestWatchIsCheap shows that a file of the same inode, size and time is not
 // read again, and that Trigger reads it nevertheless.
 func TestWatchIsCheap(t *testing.T) {
 	path := writeFile(t, limit+"10")
-	// The bubble's clock starts in 2000: before that, the file has settled.
-	old := time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)
-	age := func() {
-		if err := os.Chtimes(path, old, old); err != nil {
-			t.Fatal(err)
-		}
-	}
-	age()
+	setTime(t, path, longAgo)
 	watchSource(t, Source{File: path}, func(w *watched) {
 		w.polls(1) // reads it once, to have something to compare with
 		w.write(limit + "20")
-		age()
+		setTime(t, path, longAgo)
 		w.polls(10)
 		w.expect("looks the same", nil)
 		w.triggered()
 		w.expect("asked for", []int{20}, "")
+	})
+}
+
+// TestWatchSeesAChangeWithinOneTick changes the file twice within one step of
+// the file system's clock, the second time after it was read.
+func TestWatchSeesAChangeWithinOneTick(t *testing.T) {
+	watch(t, limit+"10", func(w *watched) {
+		tick := time.Now().Add(time.Second)
+		setTime(t, w.path, tick)
+		w.polls(1)
+		w.write(limit + "20")
+		setTime(t, w.path, tick)
+		w.polls(2)
+		w.expect("in the same tick", []int{20}, "")
+	})
+}
+
+// TestWatchRenameOfAnOldFile puts a file in place that was written long before.
+func TestWatchRenameOfAnOldFile(t *testing.T) {
+	path := writeFile(t, limit+"10")
+	setTime(t, path, longAgo)
+	watchSource(t, Source{File: path}, func(w *watched) {
+		w.polls(2)
+		write(t, path+".old", limit+"20")
+		setTime(t, path+".old", longAgo)
+		if err := os.Rename(path+".old", path); err != nil {
+			t.Fatal(err)
+		}
+		w.polls(2)
+		w.expect("renamed over", []int{20}, "")
 	})
 }
