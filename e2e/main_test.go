@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait for something that must happen. It is generous,
+// since a busy machine must not fail a test, and is never itself a result.
+const patience = 60 * time.Second
+
+// roleVariable makes this test binary be something else: the function of a test
+// in which weir starts it. weir hands its environment on, less its own WEIR_*.
+const roleVariable = "E2E_ROLE"
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		os.Exit(play(role, os.Args[1:]))
+	}
+	code := m.Run()
+	if built.dir != "" {
+		if err := os.RemoveAll(built.dir); err != nil {
+			fmt.Fprintln(os.Stderr, "e2e:", err)
+			code = max(code, 1)
+		}
+	}
+	os.Exit(code)
+}
+
+// built is the executable under test.
+var built struct {
+	once sync.Once
+	dir  string // where it was built, to be removed
+	path string
+	err  error
+}
+
+// binary gives the path of weir's executable, built once for all tests.
+func binary(t testing.TB) string {
+	t.Helper()
+	built.once.Do(func() { built.path, built.err = build() })
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.path
+}
+
+func build() (string, error) {
+	if path := os.Getenv("WEIR_BINARY"); path != "" {
+		if !filepath.IsAbs(path) {
+			return "", fmt.Errorf("e2e: WEIR_BINARY=%s: tests run in their own directory; give the absolute path", path)
+		}
+		_, err := exec.LookPath(path)
+		return path, err
+	}
+	var err error
+	if built.dir, err = os.MkdirTemp("", "weir-e2e-"); err != nil {
+		return "", err
+	}
+	path := filepath.Join(built.dir, "weir")
+	args := []string{"build", "-o", path}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "weir/cmd/weir")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("e2e: go %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return path, nil
+}
+
+// eventually polls until cond holds, and fails the test when it never does.
+// cond says what it saw, for the failure's message.
+func eventually(t testing.TB, what string, cond func() (ok bool, saw string)) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		ok, saw := cond()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: did not come to hold within %v: %s", what, patience, saw)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// await receives from c, and fails the test when nothing comes.
+func await[T any](t testing.TB, what string, c <-chan T) T {
+	t.Helper()
+	select {
+	case v, ok := <-c:
+		if !ok {
+			t.Fatalf("%s: it never will", what)
+		}
+		return v
+	case <-time.After(patience):
+		t.Fatalf("%s: nothing within %v", what, patience)
+		panic("unreachable")
+	}
+}
+
+// awaitClose waits until c is closed.
+func awaitClose(t testing.TB, what string, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		t.Fatalf("%s: not within %v", what, patience)
+	}
+}
