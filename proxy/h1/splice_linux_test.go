@@ -1,0 +1,147 @@
+package h1
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"runtime"
+	"testing"
+)
+
+// tcpPair is a loopback connection.
+func tcpPair(t testing.TB) (a, b *net.TCPConn) {
+	t.Helper()
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck
+	a, err = net.DialTCP("tcp", nil, l.Addr().(*net.TCPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err = l.AcceptTCP(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close(); b.Close() }) //nolint:errcheck
+	return a, b
+}
+
+// drainPipes closes the idle pipes and returns how many there were.
+func drainPipes() (n int) {
+	pipes.mu.Lock()
+	idle := pipes.idle
+	pipes.idle = nil
+	pipes.mu.Unlock()
+	for _, p := range idle {
+		pipes.put(p, false)
+	}
+	return len(idle)
+}
+
+func TestLargeBodiesReallyGoThroughAPipe(t *testing.T) {
+	body := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
+	run := func(least int64) (copied int) {
+		drainPipes()
+		sender, in := tcpPair(t)
+		out, receiver := tcpPair(t)
+		go sender.Write(body) //nolint:errcheck // shows below
+		got := make(chan []byte, 1)
+		go func() {
+			b, _ := io.ReadAll(receiver)
+			got <- b
+		}()
+		reads := &countingBuffer{make([]byte, 16<<10), 0}
+		var src Source
+		var dst Sink
+		src.Reset(in, reads.buf)
+		dst.Reset(out, make([]byte, 4<<10))
+		r := Relay{SpliceMin: least}
+		r.Start(&src, &dst, Framing{ByLength, int64(len(body))}, Framing{ByLength, int64(len(body))}, &Limits{})
+		for {
+			done, err := r.Step()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if done {
+				break
+			}
+			reads.n += len(src.Buffered())
+		}
+		out.Close() //nolint:errcheck
+		if !bytes.Equal(<-got, body) {
+			t.Fatal("the body differs")
+		}
+		return reads.n
+	}
+	if n := run(0); n > 2*DefaultSpliceMin {
+		t.Errorf("%d bytes of %d were read and written", n, len(body))
+	}
+	if n := drainPipes(); n == 0 {
+		t.Error("no pipe was used")
+	}
+	if n := run(-1); n != len(body) {
+		t.Errorf("switched off, %d bytes of %d were read and written", n, len(body))
+	}
+	if n := drainPipes(); n != 0 {
+		t.Errorf("switched off, %d pipes were used", n)
+	}
+	// Where no pipe is to be had, bodies are copied.
+	pipes.mu.Lock()
+	open := pipes.open
+	pipes.open = maxPipes
+	pipes.mu.Unlock()
+	n := run(0)
+	pipes.mu.Lock()
+	pipes.open = open
+	pipes.mu.Unlock()
+	if n != len(body) {
+		t.Errorf("without pipes, %d bytes of %d were read and written", n, len(body))
+	}
+	if open != 0 {
+		t.Errorf("%d pipes leaked", open)
+	}
+}
+
+type countingBuffer struct {
+	buf []byte
+	n   int
+}
+
+func TestWaitingHoldsNoPipe(t *testing.T) {
+	drainPipes()
+	sender, in := tcpPair(t)
+	out, receiver := tcpPair(t)
+	go io.Copy(io.Discard, receiver) //nolint:errcheck
+	var src Source
+	var dst Sink
+	src.Reset(in, make([]byte, 16<<10))
+	dst.Reset(out, make([]byte, 4<<10))
+	var r Relay
+	r.Start(&src, &dst, Framing{ByLength, 1 << 20}, Framing{ByLength, 1 << 20}, &Limits{})
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run() }()
+	if _, err := sender.Write(make([]byte, 1<<19)); err != nil {
+		t.Fatal(err)
+	}
+	// However the waiting goroutine is caught: with the pipe it has once at most,
+	// and without one in the end.
+	for !func() bool {
+		pipes.mu.Lock()
+		defer pipes.mu.Unlock()
+		return pipes.open == len(pipes.idle) && pipes.open > 0
+	}() {
+		if len(ended) > 0 {
+			t.Fatal(<-ended)
+		}
+		runtime.Gosched()
+	}
+	sender.Close() //nolint:errcheck
+	if err := <-ended; err != errCutShort {
+		t.Fatal(err)
+	}
+	drainPipes()
+	if pipes.open != 0 {
+		t.Errorf("%d pipes leaked", pipes.open)
+	}
+}
