@@ -188,7 +188,8 @@ func (c *chunked) readTrailer(b []byte, lim *Limits, drop func(name []byte) bool
 
 // noTrailers are fields that have no place in a trailer section (RFC 9110,
 // 6.5.1): of framing, of the connection, of routing, request modifiers,
-// authentication, and of the content's format.
+// authentication, and of the content's format. Names that some functions take
+// for them, with "_" or "." for "-", count as well.
 var noTrailers = [...]string{
 	"authorization", "cache-control", "connection", "content-encoding", "content-length", "content-range",
 	"content-type", "cookie", "expect", "host", "http2-settings", "keep-alive", "max-forwards", "pragma",
@@ -197,11 +198,11 @@ var noTrailers = [...]string{
 }
 
 func noTrailer(name []byte) bool {
-	if len(name) >= 3 && foldEqual(name[:3], "if-") {
+	if len(name) >= 3 && likeEqual(name[:3], "if-") {
 		return true
 	}
 	for _, s := range noTrailers {
-		if foldEqual(name, s) {
+		if likeEqual(name, s) {
 			return true
 		}
 	}

@@ -3,7 +3,6 @@ package h1
 import (
 	"errors"
 	"io"
-	"net/http"
 )
 
 // Fault is one way in which a message is refused. Its String is fixed text
@@ -62,44 +61,44 @@ var faultTable = [faults]struct {
 	status int
 	text   string
 }{
-	noFault:             {http.StatusInternalServerError, "no fault"},
-	FaultMethod:         {http.StatusBadRequest, "method is not a token"},
-	FaultMethodTooLong:  {http.StatusNotImplemented, "method is too long"},
-	FaultTarget:         {http.StatusBadRequest, "malformed request target"},
-	FaultTargetForm:     {http.StatusBadRequest, "request target has a form that the method does not allow"},
-	FaultTargetHost:     {http.StatusBadRequest, "malformed host in the request target"},
-	FaultTargetTooLong:  {http.StatusRequestURITooLong, "request target is too long"},
-	FaultRequestLine:    {http.StatusBadRequest, "malformed request line"},
-	FaultVersion:        {http.StatusHTTPVersionNotSupported, "HTTP version is neither 1.0 nor 1.1"},
-	FaultStatusLine:     {http.StatusBadRequest, "malformed status line"},
-	FaultHeadTooLarge:   {http.StatusRequestHeaderFieldsTooLarge, "head is too large"},
-	FaultTooManyFields:  {http.StatusRequestHeaderFieldsTooLarge, "too many fields"},
-	FaultBareLF:         {http.StatusBadRequest, "line ends in a bare LF"},
-	FaultBareCR:         {http.StatusBadRequest, "bare CR"},
-	FaultFolded:         {http.StatusBadRequest, "field line starts with whitespace"},
-	FaultSpaceInName:    {http.StatusBadRequest, "whitespace between field name and colon"},
-	FaultFieldName:      {http.StatusBadRequest, "field name is not a token"},
-	FaultFieldValue:     {http.StatusBadRequest, "control character in a field value"},
-	FaultNoHost:         {http.StatusBadRequest, "no Host field"},
-	FaultSeveralHosts:   {http.StatusBadRequest, "several Host fields"},
-	FaultHost:           {http.StatusBadRequest, "malformed Host field"},
-	FaultContentLength:  {http.StatusBadRequest, "malformed Content-Length"},
-	FaultLengths:        {http.StatusBadRequest, "several Content-Length fields"},
-	FaultEncoding:       {http.StatusBadRequest, "Transfer-Encoding is not chunked"},
-	FaultEncodings:      {http.StatusBadRequest, "several Transfer-Encoding fields"},
-	FaultFramedTwice:    {http.StatusBadRequest, "Transfer-Encoding beside Content-Length"},
-	FaultEncodingIn10:   {http.StatusBadRequest, "Transfer-Encoding in HTTP/1.0"},
-	FaultConnectBody:    {http.StatusBadRequest, "CONNECT with a body"},
-	FaultInterimBody:    {http.StatusBadRequest, "interim response with a body"},
-	FaultOptions:        {http.StatusBadRequest, "Connection names too many fields"},
-	FaultTrailerNames:   {http.StatusBadRequest, "Trailer names a framing field"},
-	FaultBodyTooLarge:   {http.StatusRequestEntityTooLarge, "body is too large"},
-	FaultChunkSize:      {http.StatusBadRequest, "malformed chunk size"},
-	FaultChunkOverflow:  {http.StatusBadRequest, "chunk size is too large"},
-	FaultChunkExtension: {http.StatusBadRequest, "control character in a chunk extension"},
-	FaultChunkOverhead:  {http.StatusBadRequest, "chunk extensions are too large"},
-	FaultChunkEnd:       {http.StatusBadRequest, "chunk is not followed by CRLF"},
-	FaultTrailerSize:    {http.StatusRequestHeaderFieldsTooLarge, "trailer section is too large"},
+	noFault:             {500, "no fault"},
+	FaultMethod:         {400, "method is not a token"},
+	FaultMethodTooLong:  {501, "method is too long"},
+	FaultTarget:         {400, "malformed request target"},
+	FaultTargetForm:     {400, "request target has a form that the method does not allow"},
+	FaultTargetHost:     {400, "malformed host in the request target"},
+	FaultTargetTooLong:  {414, "request target is too long"},
+	FaultRequestLine:    {400, "malformed request line"},
+	FaultVersion:        {505, "HTTP version is neither 1.0 nor 1.1"},
+	FaultStatusLine:     {400, "malformed status line"},
+	FaultHeadTooLarge:   {431, "head is too large"},
+	FaultTooManyFields:  {431, "too many fields"},
+	FaultBareLF:         {400, "line ends in a bare LF"},
+	FaultBareCR:         {400, "bare CR"},
+	FaultFolded:         {400, "field line starts with whitespace"},
+	FaultSpaceInName:    {400, "whitespace between field name and colon"},
+	FaultFieldName:      {400, "field name is not a token"},
+	FaultFieldValue:     {400, "control character in a field value"},
+	FaultNoHost:         {400, "no Host field"},
+	FaultSeveralHosts:   {400, "several Host fields"},
+	FaultHost:           {400, "malformed Host field"},
+	FaultContentLength:  {400, "malformed Content-Length"},
+	FaultLengths:        {400, "several Content-Length fields"},
+	FaultEncoding:       {400, "Transfer-Encoding is not chunked"},
+	FaultEncodings:      {400, "several Transfer-Encoding fields"},
+	FaultFramedTwice:    {400, "Transfer-Encoding beside Content-Length"},
+	FaultEncodingIn10:   {400, "Transfer-Encoding in HTTP/1.0"},
+	FaultConnectBody:    {400, "CONNECT with a body"},
+	FaultInterimBody:    {400, "interim response with a body"},
+	FaultOptions:        {400, "Connection names too many fields"},
+	FaultTrailerNames:   {400, "Trailer names a framing field"},
+	FaultBodyTooLarge:   {413, "body is too large"},
+	FaultChunkSize:      {400, "malformed chunk size"},
+	FaultChunkOverflow:  {400, "chunk size is too large"},
+	FaultChunkExtension: {400, "control character in a chunk extension"},
+	FaultChunkOverhead:  {400, "chunk extensions are too large"},
+	FaultChunkEnd:       {400, "chunk is not followed by CRLF"},
+	FaultTrailerSize:    {431, "trailer section is too large"},
 }
 
 // String describes the fault in a few words, none of them the sender's.
@@ -128,7 +127,7 @@ func (e *Error) Error() string { return "h1: " + e.Fault.String() }
 var requestErrors, responseErrors = func() (req, resp [faults]*Error) {
 	for f := range faults {
 		req[f] = &Error{Fault: f, Status: faultTable[f].status}
-		resp[f] = &Error{Fault: f, Status: http.StatusBadGateway}
+		resp[f] = &Error{Fault: f, Status: 502}
 	}
 	return req, resp
 }()

@@ -16,6 +16,8 @@ type Head struct {
 	pos   int // where parsing goes on: the start of a line, or within the first line
 	seen  int // from pos up to here there is no LF
 	lines bool
+	ended bool // complete, or refused by fault
+	fault Fault
 
 	minor    uint8 // HTTP/1.minor
 	flags    flag
@@ -76,6 +78,18 @@ func (h *Head) reset() {
 	*h = Head{list: h.list[:0]}
 }
 
+// settle notes the outcome of parsing; full says that the head may not get any
+// longer.
+func (h *Head) settle(more bool, fault Fault, full bool) {
+	if fault == noFault && more {
+		if !full {
+			return
+		}
+		fault = FaultHeadTooLarge
+	}
+	h.fault, h.ended = fault, true
+}
+
 // identify tells the fields that matter here from all others.
 func identify(name []byte) fieldID {
 	switch len(name) {
@@ -110,8 +124,11 @@ func identify(name []byte) fieldID {
 			return fieldContentType
 		}
 	case 14:
-		if foldEqual(name, "content-length") {
-			return fieldContentLength
+		if likeEqual(name, "content-length") {
+			if foldEqual(name, "content-length") {
+				return fieldContentLength
+			}
+			return fieldHop // Content_Length, which some functions take for it
 		}
 		if foldEqual(name, "http2-settings") {
 			return fieldHop
@@ -121,8 +138,11 @@ func identify(name []byte) fieldID {
 			return fieldHop
 		}
 	case 17:
-		if foldEqual(name, "transfer-encoding") {
-			return fieldTransferEncoding
+		if likeEqual(name, "transfer-encoding") {
+			if foldEqual(name, "transfer-encoding") {
+				return fieldTransferEncoding
+			}
+			return fieldHop
 		}
 	case 18:
 		if foldEqual(name, "proxy-authenticate") {

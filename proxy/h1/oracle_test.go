@@ -216,8 +216,10 @@ func undropped(h http.Header) http.Header {
 	for name := range h {
 		// golang.org/x/net has the list, but for realm, which is no field; h1 has
 		// cookies beside it, and what switches protocols.
-		more := slices.Contains([]string{"Cookie", "Set-Cookie", "Upgrade", "Http2-Settings"}, name)
-		if more || !httpguts.ValidTrailerHeader(name) && name != "Realm" {
+		// It has their look-alikes too.
+		like := http.CanonicalHeaderKey(strings.NewReplacer("_", "-", ".", "-").Replace(name))
+		more := slices.Contains([]string{"Cookie", "Set-Cookie", "Upgrade", "Http2-Settings"}, like)
+		if more || !httpguts.ValidTrailerHeader(like) && like != "Realm" {
 			delete(h, name)
 		}
 	}
@@ -270,7 +272,9 @@ func endToEnd(h *h1.Head, framing h1.Framing, ownHost bool) []string {
 	hop["host"] = ownHost
 	var list []string
 	for i := range h.Len() {
-		if !hop[strings.ToLower(string(h.Name(i)))] {
+		name := strings.ToLower(string(h.Name(i)))
+		like := strings.NewReplacer("_", "-", ".", "-").Replace(name)
+		if !hop[name] && like != "content-length" && like != "transfer-encoding" {
 			list = append(list, string(h.Name(i))+": "+string(h.Value(i)))
 		}
 	}

@@ -90,20 +90,22 @@ func (r *Request) Reset() {
 //     may be in another place by then;
 //   - 0 and an *Error when the request is refused, as soon as that is certain.
 //
-// The outcome depends on the bytes alone, not on how many come at a time. A
-// Content-Length over lim.Body is refused with 413 once the head is complete;
-// until the next Reset it can still be read then.
+// The outcome depends on the bytes alone, not on how many come at a time, and
+// once it is certain it stays the same until Reset. A
+// Content-Length over lim.Body is refused with 413 once the head is complete,
+// which can still be read then.
 func (r *Request) Parse(buf []byte, lim *Limits) (n int, err error) {
 	r.buf = buf
-	win := buf[:min(len(buf), lim.head())]
-	more, fault := r.parse(win, lim)
+	if !r.ended {
+		win := buf[:min(len(buf), lim.head())]
+		more, fault := r.parse(win, lim)
+		r.settle(more, fault, len(win) == lim.head())
+	}
 	switch {
-	case fault != noFault:
-		return 0, requestErrors[fault]
-	case !more:
+	case r.fault != noFault:
+		return 0, requestErrors[r.fault]
+	case r.ended:
 		return r.pos, nil
-	case len(win) == lim.head():
-		return 0, requestErrors[FaultHeadTooLarge]
 	}
 	return 0, nil
 }

@@ -462,6 +462,24 @@ func TestFieldsAreFoundByName(t *testing.T) {
 	}
 }
 
+func TestOutcomeStays(t *testing.T) {
+	lim := &h1.Limits{}
+	var r h1.Request
+	raw := get("Content-Length: 9")
+	for range 3 {
+		// What follows a head is not taken for more of it.
+		if n, err := r.Parse([]byte(raw+"A: b\r\nC: d\r\n\r\n"), lim); n != len(raw) || err != nil || r.Len() != 2 {
+			t.Fatalf("%d fields, n %d, %v", r.Len(), n, err)
+		}
+	}
+	r.Reset()
+	for range 3 {
+		if n, err := r.Parse([]byte("GET / HTTP/1.1\r\nHost: h\r\nX : y\r\n\r\n"), lim); n != 0 || asError(t, err).Fault != h1.FaultSpaceInName {
+			t.Fatalf("n %d, %v", n, err)
+		}
+	}
+}
+
 func TestRequestStructIsReused(t *testing.T) {
 	var r h1.Request
 	lim := &h1.Limits{}

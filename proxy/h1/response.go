@@ -26,15 +26,16 @@ func (r *Response) Reset() {
 func (r *Response) Parse(buf []byte, method Method, lim *Limits) (n int, err error) {
 	r.buf = buf
 	r.request = method
-	win := buf[:min(len(buf), lim.head())]
-	more, fault := r.parse(win, lim)
+	if !r.ended {
+		win := buf[:min(len(buf), lim.head())]
+		more, fault := r.parse(win, lim)
+		r.settle(more, fault, len(win) == lim.head())
+	}
 	switch {
-	case fault != noFault:
-		return 0, responseErrors[fault]
-	case !more:
+	case r.fault != noFault:
+		return 0, responseErrors[r.fault]
+	case r.ended:
 		return r.pos, nil
-	case len(win) == lim.head():
-		return 0, responseErrors[FaultHeadTooLarge]
 	}
 	return 0, nil
 }

@@ -34,7 +34,8 @@ func (r *Request) ownHost() bool { return r.form == AbsoluteForm || r.form == Au
 // byte and in the order in which they came. Left out are: those of the
 // connection alone (Connection and all that it names, Keep-Alive,
 // Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Upgrade,
-// HTTP2-Settings, Transfer-Encoding), Content-Length, Host where AppendLine has
+// HTTP2-Settings), those of framing (Transfer-Encoding and Content-Length, and
+// what could be taken for them, as Content_Length), Host where AppendLine has
 // written it, Trailer unless the framing is chunked, and those that the caller
 // has dropped. What the caller appends itself is never left out.
 func (r *Request) AppendFields(dst []byte, framing Framing) []byte {

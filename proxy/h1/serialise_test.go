@@ -51,6 +51,11 @@ func TestRequestIsForwarded(t *testing.T) {
 			"POST / HTTP/1.1\r\nHost: h\r\nVia: 1.1 weir\r\nContent-Length: 5\r\n\r\n",
 		},
 		{
+			"without fields that a function could take for framing",
+			"POST / HTTP/1.1\r\nHost: h\r\nContent_Length: 9\r\ntransfer.encoding: chunked\r\nTransfer_Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+			"POST / HTTP/1.1\r\nHost: h\r\nVia: 1.1 weir\r\nContent-Length: 5\r\n\r\n",
+		},
+		{
 			"with an empty body if it has one",
 			"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
 			"POST / HTTP/1.1\r\nHost: h\r\nVia: 1.1 weir\r\nContent-Length: 0\r\n\r\n",
