@@ -116,6 +116,7 @@ type Client struct {
 	ReadTimeout    time.Duration // without progress of the request body; 0 is off
 	WriteTimeout   time.Duration // without progress of the response; 0 is off
 	MaxHeaderBytes int           // bytes of a request's head, 431 above
+	HTTPEngine     string        // "own" or "nethttp": what carries HTTP/1.x
 	MaxBodyBytes   int64         // bytes of a request's body, 413 above; 0 is unbounded
 }
 

@@ -170,6 +170,11 @@ var settings = []*setting{
 		value: size(func(c *Config) *int64 { return &c.Client.MaxBodyBytes }, 0, 1<<60),
 	},
 	{
+		flag: "http-engine", key: "client.http_engine", def: "own", fixed: true,
+		usage: "what carries HTTP/1.x: own (weir's engine, where the function speaks plain HTTP/1.1) or nethttp (Go's server, at several times the CPU)",
+		value: choice(func(c *Config) *string { return &c.Client.HTTPEngine }, "own", "nethttp"),
+	},
+	{
 		flag: "tls-cert", key: "tls.cert", def: "", fixed: true,
 		usage: "PEM file of the certificate and its chain; turns the data port to TLS",
 		value: text(kindFile, func(c *Config) *string { return &c.TLS.Cert }, checkFile),

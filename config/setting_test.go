@@ -40,6 +40,7 @@ var samples = map[string]struct{ text, effective string }{
 	"client.read_timeout":      {"0", "0s"},
 	"client.write_timeout":     {"45s", "45s"},
 	"client.max_header_bytes":  {"32KiB", "32KiB"},
+	"client.http_engine":       {"nethttp", "nethttp"},
 	"client.max_body":          {"10MB", "10MB"},
 	"tls.cert":                 {"cert.pem", "cert.pem"},
 	"tls.key":                  {"key.pem", "key.pem"},
@@ -169,7 +170,7 @@ func TestEveryFieldHasASetting(t *testing.T) {
 
 func TestNonReloadableSettings(t *testing.T) {
 	want := []string{
-		"client.header_timeout", "client.idle_timeout", "client.max_header_bytes", "function.name", "function.version",
+		"client.header_timeout", "client.http_engine", "client.idle_timeout", "client.max_header_bytes", "function.name", "function.version",
 		"listen", "log.format", "metrics.compat", "metrics.listen", "openfaas", "startup_timeout",
 		"tls.cert", "tls.client_ca", "tls.key",
 		"upstream.ca", "upstream.connect_timeout", "upstream.idle_timeout", "upstream.max_idle", "upstream.url",
