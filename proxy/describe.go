@@ -25,7 +25,7 @@ type description struct {
 
 // describe reads a request's head under the settings in force. target is the
 // raw request target.
-func describe(s *Settings, method, target string, h fields, now time.Time) description {
+func describe(s *Settings, method, target string, h fields) description {
 	d := description{
 		requestTimeout:       s.RequestTimeout,
 		responseStartTimeout: s.ResponseStartTimeout,
@@ -34,7 +34,7 @@ func describe(s *Settings, method, target string, h fields, now time.Time) descr
 	if isGRPC(h.Get("Content-Type")) {
 		d.grpc = true
 		if timeout, ok := grpcTimeout(h.Get("Grpc-Timeout")); ok {
-			d.call.Deadline = now.Add(timeout)
+			d.call.Deadline = time.Now().Add(timeout)
 		}
 	}
 	if r := s.match(method, rawPath(target)); r != nil {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"weir/limits"
@@ -36,7 +37,7 @@ func TestRoutesMatchWholeSegmentsAndMethods(t *testing.T) {
 		{"GET", "/files", limits.OverflowDefault, time.Minute},
 		{"OPTIONS", "*", limits.OverflowDefault, time.Minute},
 	} {
-		d := describe(s, c.method, c.target, http.Header{}, time.Now())
+		d := describe(s, c.method, c.target, http.Header{})
 		if d.call.Overflow != c.overflow || d.requestTimeout != c.timeout {
 			t.Errorf("%s %s: overflow %d, timeout %v; want %d, %v", c.method, c.target, d.call.Overflow, d.requestTimeout, c.overflow, c.timeout)
 		}
@@ -44,7 +45,6 @@ func TestRoutesMatchWholeSegmentsAndMethods(t *testing.T) {
 }
 
 func TestGRPCIsToldFromGRPCWebAndItsTimeoutIsTheCallsDeadline(t *testing.T) {
-	now := time.Now()
 	for _, c := range []struct {
 		contentType, timeout string
 		grpc                 bool
@@ -61,14 +61,16 @@ func TestGRPCIsToldFromGRPCWebAndItsTimeoutIsTheCallsDeadline(t *testing.T) {
 		{"application/grpc-web+proto", "5S", false, 0},
 		{"application/json", "5S", false, 0},
 	} {
-		d := describe(&Settings{}, "POST", "/pkg.Service/Method", http.Header{"Content-Type": {c.contentType}, "Grpc-Timeout": {c.timeout}}, now)
-		var want time.Time
-		if c.deadline > 0 {
-			want = now.Add(c.deadline)
-		}
-		if d.grpc != c.grpc || !d.call.Deadline.Equal(want) {
-			t.Errorf("%q %q: grpc %t, deadline %v; want %t, %v", c.contentType, c.timeout, d.grpc, d.call.Deadline, c.grpc, want)
-		}
+		synctest.Test(t, func(t *testing.T) { // time stands still
+			d := describe(&Settings{}, "POST", "/pkg.Service/Method", http.Header{"Content-Type": {c.contentType}, "Grpc-Timeout": {c.timeout}})
+			var want time.Time
+			if c.deadline > 0 {
+				want = time.Now().Add(c.deadline)
+			}
+			if d.grpc != c.grpc || !d.call.Deadline.Equal(want) {
+				t.Errorf("%q %q: grpc %t, deadline %v; want %t, %v", c.contentType, c.timeout, d.grpc, d.call.Deadline, c.grpc, want)
+			}
+		})
 	}
 }
 
@@ -79,11 +81,12 @@ func FuzzDescribe(f *testing.F) {
 	f.Add("GET", "://", "text/plain", "1n")
 	s := &Settings{Routes: []Route{{Path: "/a", Overflow: limits.OverflowWait}, {Path: "/"}}}
 	f.Fuzz(func(t *testing.T, method, target, contentType, timeout string) {
-		d := describe(s, method, target, http.Header{"Content-Type": {contentType}, "Grpc-Timeout": {timeout}}, time.Unix(0, 0))
+		began := time.Now()
+		d := describe(s, method, target, http.Header{"Content-Type": {contentType}, "Grpc-Timeout": {timeout}})
 		if !d.grpc && !d.call.Deadline.IsZero() {
 			t.Error("a deadline without gRPC")
 		}
-		if d.call.Deadline.Before(time.Unix(0, 0)) && !d.call.Deadline.IsZero() {
+		if d.call.Deadline.Before(began) && !d.call.Deadline.IsZero() {
 			t.Errorf("timeout %q gives a deadline in the past", timeout)
 		}
 		origin := originForm(target)

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"sync"
@@ -30,9 +29,9 @@ type exchange struct {
 	dog      watchdog
 	cancel   context.CancelCauseFunc
 
-	began      time.Time
-	handedOver time.Time
-	answered   atomic.Int64 // when the function's answer ended, after handedOver; 0 if it did not
+	began      time.Duration
+	handedOver time.Duration
+	answered   atomic.Int64 // when the function's answer ended; 0 if it did not
 	tunnelled  bool
 
 	mu       sync.Mutex
@@ -98,7 +97,7 @@ func (x *exchange) answer(err error) {
 	if x.w.started.Load() || errors.Is(err, errClientGone) {
 		panic(http.ErrAbortHandler)
 	}
-	a := answerTo(err, x.grpc, x.p.draining.Load() || x.unreadBody(err))
+	a := answerTo(err, x.grpc, x.closing() || x.unreadBody(err))
 	h := x.w.Header()
 	clear(h)
 	for _, f := range a.fields {
@@ -111,6 +110,11 @@ func (x *exchange) answer(err error) {
 	if a.body != nil && x.r.Method != http.MethodHead {
 		_, _ = x.w.Write(a.body) // a client that left cannot be told
 	}
+}
+
+// closing reports whether the connection ends with this exchange.
+func (x *exchange) closing() bool {
+	return x.p.draining.Load() || connInfoOf(x.r.Context()).once
 }
 
 // unreadBody reports whether what is left of the request's body makes the
@@ -136,35 +140,12 @@ func (x *exchange) finish() {
 	if panicked != nil && cause == nil {
 		cause = x.abortCause(panicked)
 	}
-	now := time.Now()
-	v := verdict{x.w.status, metrics.OriginFunction, ""}
-	if cause != nil {
-		v = statusFor(cause)
+	a := account{
+		method: x.r.Method, target: x.r.RequestURI, proto: x.r.Proto, client: clientAddr(x.r.RemoteAddr),
+		began: x.began, handedOver: x.handedOver, answered: time.Duration(x.answered.Load()),
+		admitted: x.admitted, status: x.w.status, cause: cause,
 	}
-	x.slot.Leave(outcome(v))
-
-	var throttle *limits.Throttle
-	switch {
-	case errors.As(cause, &throttle):
-		x.p.metrics.Throttled(throttle, x.r.Method, v.status)
-		x.logAccess(v, now, slog.String("throttled", string(throttle.Reason)))
-	case !x.admitted && x.slot.Waited() > 0:
-		x.p.metrics.LeftQueue(x.r.Method, x.slot.Waited())
-		x.logAccess(v, now)
-	default:
-		ended := metrics.Request{
-			Mode: metrics.Sync, Origin: v.origin, Status: v.status, Method: x.r.Method,
-			Admitted: x.admitted, Duration: now.Sub(x.began), Waited: x.slot.Waited(),
-		}
-		if x.admitted {
-			ended.Upstream = now.Sub(x.handedOver)
-			if d := x.answered.Load(); d > 0 {
-				ended.Upstream = time.Duration(d)
-			}
-		}
-		x.p.metrics.Ended(ended)
-		x.logAccess(v, now)
-	}
+	x.p.settle(x.settings, &x.slot, &a)
 	if panicked != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -192,34 +173,4 @@ func (x *exchange) boundLeftovers() {
 	if x.body == nil || !x.body.ended.Load() {
 		x.note("read", x.rc.SetReadDeadline(time.Now().Add(x.settings.ClientReadTimeout)))
 	}
-}
-
-func outcome(v verdict) limits.Outcome {
-	switch {
-	case v.origin == metrics.OriginClient:
-		return limits.Aborted
-	case v.status == http.StatusTooManyRequests:
-		return limits.Full
-	case v.status >= 500:
-		return limits.Failed
-	}
-	return limits.Succeeded
-}
-
-// logAccess writes one line for the request where the settings ask for it.
-func (x *exchange) logAccess(v verdict, now time.Time, more ...slog.Attr) {
-	if x.settings.AccessLog == AccessOff || (x.settings.AccessLog == AccessErrors && v.status < 400) {
-		return
-	}
-	attrs := append([]slog.Attr{
-		slog.String("method", x.r.Method),
-		slog.String("path", rawPath(x.r.RequestURI)), // queries may carry secrets
-		slog.String("proto", x.r.Proto),
-		slog.Int("status", v.status),
-		slog.String("origin", v.origin.String()),
-		slog.String("client", clientAddr(x.r.RemoteAddr)),
-		slog.Duration("duration", now.Sub(x.began)),
-		slog.Duration("waited", x.slot.Waited()),
-	}, more...)
-	x.p.log.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
 }

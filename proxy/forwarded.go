@@ -69,16 +69,13 @@ func (p peer) forward(in, out http.Header, host string) {
 		out["X-Forwarded-For"] = []string{client}
 		out["X-Forwarded-Host"] = []string{host}
 		out["X-Forwarded-Proto"] = []string{p.scheme}
-		if len(in["Forwarded"]) > 0 {
-			out["Forwarded"] = []string{p.forwardedElement(client, host)}
-		}
+		out["Forwarded"] = []string{p.forwardedElement(client, host)}
 	} else {
 		out["X-Forwarded-For"] = []string{strings.Join(append(in["X-Forwarded-For"][:len(in["X-Forwarded-For"]):len(in["X-Forwarded-For"])], client), ", ")}
 		out["X-Forwarded-Host"] = orElse(in["X-Forwarded-Host"], host)
 		out["X-Forwarded-Proto"] = orElse(in["X-Forwarded-Proto"], p.scheme)
-		if f := in["Forwarded"]; len(f) > 0 {
-			out["Forwarded"] = []string{strings.Join(append(f[:len(f):len(f)], p.forwardedElement(client, host)), ", ")}
-		}
+		f := in["Forwarded"]
+		out["Forwarded"] = []string{strings.Join(append(f[:len(f):len(f)], p.forwardedElement(client, host)), ", ")}
 	}
 	out["Via"] = append(out["Via"], p.version+" weir")
 }

@@ -40,8 +40,9 @@ func TestForwardingFields(t *testing.T) {
 			"X-Real-Ip": {"1.1.1.1"}, "Weir-Priority": {"critical"},
 			"Via": {"1.0 edge", "1.1 weir"}, "Accept": {"*/*"},
 		}},
-		{"without claims there is no Forwarded", "[2001:db8::1]:80", http.Header{}, http.Header{
-			"X-Forwarded-For": {"2001:db8::1"}, "X-Forwarded-Host": {"f.example:8080"}, "X-Forwarded-Proto": {"http"}, "Via": {"1.1 weir"},
+		{"without claims weir's stand alone", "192.0.2.7:80", http.Header{}, http.Header{
+			"X-Forwarded-For": {"192.0.2.7"}, "X-Forwarded-Host": {"f.example:8080"}, "X-Forwarded-Proto": {"http"}, "Via": {"1.1 weir"},
+			"Forwarded": {`for=192.0.2.7;host="f.example:8080";proto=http`},
 		}},
 		{"IPv4 in IPv6 is IPv4", "[::ffff:10.0.0.1]:80", http.Header{"Forwarded": {"for=a"}}, http.Header{
 			"X-Forwarded-For": {"10.0.0.1"}, "X-Forwarded-Host": {"f.example:8080"}, "X-Forwarded-Proto": {"http"}, "Via": {"1.1 weir"},
@@ -53,6 +54,7 @@ func TestForwardingFields(t *testing.T) {
 		}},
 		{"a peer without an address is unknown", "@", http.Header{}, http.Header{
 			"X-Forwarded-For": {"unknown"}, "X-Forwarded-Host": {"f.example:8080"}, "X-Forwarded-Proto": {"http"}, "Via": {"1.1 weir"},
+			"Forwarded": {`for=unknown;host="f.example:8080";proto=http`},
 		}},
 	} {
 		p := s.peer(c.remote)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"sync/atomic"
-	"time"
 )
 
 // responseWriter sees every byte on its way to the client.
@@ -140,7 +139,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		b.x.dog.moved.Store(b.x.dog.now())
 	}
 	if err != nil {
-		b.x.answered.CompareAndSwap(0, int64(time.Since(b.x.handedOver)))
+		b.x.answered.CompareAndSwap(0, int64(clock()))
 		if err != io.EOF && b.x.r.Context().Err() == nil { //nolint:errorlint // readers return it bare
 			b.x.fail(errCutShort)
 		}

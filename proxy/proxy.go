@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"weir/limits"
 	"weir/metrics"
@@ -97,11 +96,10 @@ func (p *Proxy) health(w http.ResponseWriter, r *http.Request) {
 
 // begin describes the request and starts its books.
 func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
-	now := time.Now()
 	s := p.settings.Load()
-	x := &exchange{p: p, settings: s, began: now, r: r, rc: http.NewResponseController(w)}
+	x := &exchange{p: p, settings: s, began: clock(), r: r, rc: http.NewResponseController(w)}
 	x.w = &responseWriter{ResponseWriter: w, x: x}
-	x.description = describe(s, r.Method, r.RequestURI, r.Header, now)
+	x.description = describe(s, r.Method, r.RequestURI, r.Header)
 	return x
 }
 
@@ -139,7 +137,7 @@ func (x *exchange) forward() {
 		request: x.requestTimeout, responseStart: x.responseStartTimeout, idle: x.settings.IdleTimeout,
 		read: x.settings.ClientReadTimeout, write: x.settings.ClientWriteTimeout,
 	}
-	x.handedOver = time.Now()
+	x.handedOver = clock()
 	x.dog.watch(x.interrupt)
 	r := x.r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
@@ -177,7 +175,7 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 
 	peer := x.settings.peer(pr.In.RemoteAddr)
 	peer.scheme, peer.version = "http", "1.1"
-	if pr.In.TLS != nil {
+	if pr.In.TLS != nil || connInfoOf(pr.In.Context()).tls {
 		peer.scheme = "https"
 	}
 	switch {
@@ -210,7 +208,7 @@ func (p *Proxy) responded(res *http.Response) error {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return x.tunnel(res)
 	}
-	if p.draining.Load() {
+	if x.closing() {
 		res.Header.Set("Connection", "close")
 	}
 	res.Body = &responseBody{ReadCloser: res.Body, x: x}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weir/limits"
+	"weir/proxy/h1"
 )
 
 // field is one header field of a response that weir makes itself.
@@ -125,6 +126,10 @@ func detail(err error) string {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return fmt.Sprintf("The request's body is larger than %d bytes.", tooLarge.Limit)
+	}
+	var framed *h1.Error
+	if errors.As(err, &framed) && framed.Status != http.StatusBadGateway {
+		return sentence(framed.Fault.String())
 	}
 	switch statusFor(err).proxyError {
 	case "connection_refused":

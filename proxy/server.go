@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -17,13 +19,23 @@ type ServerOptions struct {
 	IdleTimeout    time.Duration // between two requests
 	MaxHeaderBytes int
 	TLS            *tls.Config // nil for plain HTTP
+	// NetHTTP carries HTTP/1.x by net/http too, as it is where the function does
+	// not speak plain HTTP/1.1.
+	NetHTTP bool
 }
 
-// Server serves a Proxy on one listener: HTTP/1.1 and, by preface or ALPN,
-// HTTP/2.
+// Server serves a Proxy on one listener. HTTP/1.x is carried by weir's own
+// engine, HTTP/2 by net/http: told apart by ALPN, or by how a connection begins.
 type Server struct {
-	proxy *Proxy
-	http  *http.Server
+	proxy  *Proxy
+	o      ServerOptions
+	engine *engine // nil where net/http carries everything
+	http   *http.Server
+	rare   *handOvers
+
+	mu       sync.Mutex
+	listener net.Listener
+	closed   bool
 }
 
 // maxStreams bounds the requests of one HTTP/2 connection. Above the default,
@@ -31,7 +43,7 @@ type Server struct {
 const maxStreams = 1000
 
 // NewServer makes a Server for p.
-func NewServer(p *Proxy, o ServerOptions) *Server {
+func NewServer(p *Proxy, o ServerOptions) (*Server, error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	if o.TLS != nil {
@@ -39,7 +51,8 @@ func NewServer(p *Proxy, o ServerOptions) *Server {
 	} else {
 		protocols.SetUnencryptedHTTP2(true)
 	}
-	return &Server{proxy: p, http: &http.Server{
+	s := &Server{proxy: p, o: o, rare: newHandOvers(), http: &http.Server{
+		ConnContext:                  connContext,
 		Handler:                      p,
 		Protocols:                    protocols,
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
@@ -50,20 +63,110 @@ func NewServer(p *Proxy, o ServerOptions) *Server {
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the function's to answer
 		ErrorLog:                     slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 	}}
+	if !o.NetHTTP && p.upstream.plain {
+		var err error
+		if s.engine, err = newEngine(p, o, s.handOver); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // Serve accepts connections from ln until Drain or Close; then it returns nil.
 func (s *Server) Serve(ln net.Listener) error {
-	var err error
-	if s.http.TLSConfig != nil {
-		err = s.http.ServeTLS(ln, "", "")
-	} else {
-		err = s.http.Serve(ln)
+	s.mu.Lock()
+	s.listener = ln
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return ln.Close()
 	}
-	if errors.Is(err, http.ErrServerClosed) {
+	if s.engine == nil {
+		return s.served(ln.Addr(), s.serveNetHTTP(ln))
+	}
+	rare := make(chan error, 1)
+	go func() { rare <- s.serveNetHTTP(s.rare) }()
+	err := s.accept(ln)
+	_ = s.rare.Close() // always nil
+	return s.served(ln.Addr(), errors.Join(err, <-rare))
+}
+
+func (s *Server) serveNetHTTP(ln net.Listener) error {
+	serve := s.http.Serve
+	if s.engine == nil && s.o.TLS != nil {
+		serve = func(ln net.Listener) error { return s.http.ServeTLS(ln, "", "") }
+	}
+	err := serve(ln)
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
-	return fmt.Errorf("proxy: serving %s: %w", ln.Addr(), err)
+	return err
+}
+
+func (s *Server) served(addr net.Addr, err error) error {
+	if err != nil {
+		return fmt.Errorf("proxy: serving %s: %w", addr, err)
+	}
+	return nil
+}
+
+// accept starts a goroutine for each new connection until the listener closes.
+// Running out of descriptors, for one, passes.
+func (s *Server) accept(ln net.Listener) error {
+	delay := time.Duration(0)
+	for {
+		conn, err := ln.Accept()
+		if err == nil {
+			delay = 0
+			go s.begin(conn)
+			continue
+		}
+		s.mu.Lock()
+		closed := s.closed
+		s.mu.Unlock()
+		if closed || errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+		s.proxy.log.Error("connection not accepted", "err", err, "again_in", delay)
+		time.Sleep(delay)
+	}
+}
+
+// begin carries a new connection.
+func (s *Server) begin(conn net.Conn) {
+	if s.o.TLS == nil {
+		s.engine.serve(conn, nil)
+		return
+	}
+	t := tls.Server(conn, s.o.TLS)
+	ctx, cancel := context.Background(), context.CancelFunc(func() {})
+	if s.o.HeaderTimeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, s.o.HeaderTimeout)
+	}
+	err := t.HandshakeContext(ctx)
+	cancel()
+	if err != nil {
+		s.proxy.log.Debug("TLS handshake failed", "client", conn.RemoteAddr().String(), "err", err)
+		_ = conn.Close()
+		return
+	}
+	if t.ConnectionState().NegotiatedProtocol == "h2" {
+		s.rare.give(t)
+		return
+	}
+	s.engine.serve(t, nil)
+}
+
+// handOver gives a connection of the engine's to net/http. What has been read
+// decides: the preface of HTTP/2, or one request, after which the connection is
+// closed, so that no request slips past the engine's parser unread.
+func (s *Server) handOver(conn net.Conn, read []byte) {
+	_, overTLS := conn.(*tls.Conn)
+	s.rare.give(&handedOver{
+		Conn: conn, rest: prefixed{read, conn},
+		info: connInfo{once: !strings.HasPrefix(string(read), preface), tls: overTLS},
+	})
 }
 
 // drainPoll is how often a drain looks whether the last request has ended.
@@ -89,14 +192,38 @@ func (s *Server) Drain(ctx context.Context) error {
 		}
 	}
 	s.proxy.closeTunnels()
-	if err := s.http.Shutdown(ctx); err != nil {
+	s.closeListener()
+	for s.engine != nil && s.engine.shutdown() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), s.Close())
+		}
+	}
+	if err := s.http.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		return errors.Join(err, s.Close())
 	}
-	return nil
+	return s.Close()
+}
+
+func (s *Server) closeListener() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.listener != nil {
+		_ = s.listener.Close() // it may be closed already
+	}
 }
 
 // Close cuts everything off.
 func (s *Server) Close() error {
+	s.closeListener()
 	s.proxy.closeTunnels()
-	return s.http.Close()
+	if s.engine != nil {
+		s.engine.close()
+	}
+	if err := s.http.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil // the listener has been closed above
 }

@@ -12,6 +12,7 @@ import (
 
 	"weir/limits"
 	"weir/metrics"
+	"weir/proxy/h1"
 )
 
 // What ends an exchange other than the function's own answer.
@@ -27,6 +28,7 @@ var (
 	errMalformedBody        = errors.New("the request's body is not framed as HTTP asks for")
 	errCutShort             = errors.New("the function did not finish its response")
 	errInternal             = errors.New("weir failed")
+	errHeadTimeout          = errors.New("the client did not send a complete head in time")
 	errShutdown             = errors.New("the drain's time was over")
 )
 
@@ -50,14 +52,20 @@ func statusFor(err error) verdict {
 		authority x509.UnknownAuthorityError
 		record    tls.RecordHeaderError
 		alert     tls.AlertError
+		framed    *h1.Error
 	)
 	switch {
+	case errors.As(err, &framed):
+		if framed.Status == http.StatusBadGateway {
+			return verdict{framed.Status, metrics.OriginWeir, "http_protocol_error"}
+		}
+		return verdict{framed.Status, metrics.OriginWeir, "http_request_error"}
 	case errors.As(err, &throttle):
 		if throttle.Reason == limits.ReasonDraining {
 			return verdict{http.StatusServiceUnavailable, metrics.OriginWeir, "http_request_denied"}
 		}
 		return verdict{http.StatusTooManyRequests, metrics.OriginWeir, "connection_limit_reached"}
-	case errors.Is(err, errClientSlowToSend):
+	case errors.Is(err, errClientSlowToSend), errors.Is(err, errHeadTimeout):
 		return verdict{http.StatusRequestTimeout, metrics.OriginClient, "http_request_error"}
 	case errors.Is(err, errClientSlowToRead), errors.Is(err, errClientGone), errors.Is(err, context.Canceled):
 		return verdict{metrics.StatusClientClosedRequest, metrics.OriginClient, "http_request_error"}

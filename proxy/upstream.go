@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -21,8 +22,8 @@ type UpstreamOptions struct {
 	// IdleTimeout closes an idle connection. It must stay below the function's
 	// own, or requests meet connections that the function is just closing.
 	IdleTimeout time.Duration
-	// MaxIdle bounds the idle connections; fewer than run at once means that
-	// bursts dial anew each time.
+	// MaxIdle bounds the idle connections, 0 keeps none; fewer than run at once
+	// means that bursts dial anew each time.
 	MaxIdle int
 	// CA is a PEM file of authorities for https; empty for the system's.
 	CA string
@@ -32,19 +33,24 @@ type UpstreamOptions struct {
 type Upstream struct {
 	scheme, host string
 	http1        bool // may speak HTTP/1.1, hence upgrade
+	plain        bool // speaks HTTP/1.1 and nothing else, in the clear
 	dial         func(ctx context.Context) (net.Conn, error)
 	transport    *http.Transport
+	maxIdle      int
+	idleTimeout  time.Duration
 }
 
 // NewUpstream makes an Upstream; it connects to nothing yet.
 func NewUpstream(o UpstreamOptions) (*Upstream, error) {
-	u := &Upstream{scheme: "http", host: o.Address, http1: true}
+	u := &Upstream{scheme: "http", host: o.Address, http1: true, maxIdle: o.MaxIdle, idleTimeout: o.IdleTimeout}
 	network := "tcp"
 	protocols := new(http.Protocols)
 	switch o.Scheme {
 	case "http":
+		u.plain = true
 		protocols.SetHTTP1(true)
 	case "unix":
+		u.plain = true
 		network, u.host = "unix", "localhost"
 		protocols.SetHTTP1(true)
 	case "h2c":
@@ -64,8 +70,7 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return u.dial(ctx) },
 		Protocols:           protocols,
 		DisableCompression:  true,
-		MaxIdleConns:        o.MaxIdle,
-		MaxIdleConnsPerHost: o.MaxIdle,
+		MaxIdleConnsPerHost: cmp.Or(o.MaxIdle, -1), // 0 would mean two
 		IdleConnTimeout:     o.IdleTimeout,
 		TLSHandshakeTimeout: o.ConnectTimeout,
 		// The function decides whether an expected 100 comes; this only bounds how

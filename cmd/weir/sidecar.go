@@ -71,10 +71,12 @@ func newSidecar(c *config.Config, log *slog.Logger, level *slog.LevelVar) (_ *si
 		}
 		tlsConfig = files.Config()
 	}
-	s.server = proxy.NewServer(s.proxy, proxy.ServerOptions{
+	if s.server, err = proxy.NewServer(s.proxy, proxy.ServerOptions{
 		HeaderTimeout: c.Client.HeaderTimeout, IdleTimeout: c.Client.IdleTimeout,
-		MaxHeaderBytes: c.Client.MaxHeaderBytes, TLS: tlsConfig,
-	})
+		MaxHeaderBytes: c.Client.MaxHeaderBytes, TLS: tlsConfig, NetHTTP: c.Client.HTTPEngine == "nethttp",
+	}); err != nil {
+		return nil, err
+	}
 	s.publicServer = &http.Server{
 		Handler:           health.Handler(s.metrics.Handler(log)),
 		ReadHeaderTimeout: 5 * time.Second,

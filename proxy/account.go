@@ -1,0 +1,90 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"weir/limits"
+	"weir/metrics"
+)
+
+// account is what the books need of a request that has ended, whichever engine
+// carried it. Times are on the clock.
+type account struct {
+	method, target, proto, client string
+
+	began      time.Duration // the head was complete
+	handedOver time.Duration // to the function, once admitted
+	answered   time.Duration // the function's answer ended; 0 if it did not
+
+	admitted bool
+	status   int   // of the function's response, where there is no cause
+	cause    error // what ended the request other than the function's answer; nil for that
+}
+
+// settle frees the slot and counts the outcome. It is called once per request,
+// on every path.
+func (p *Proxy) settle(s *Settings, slot *limits.Slot, a *account) {
+	v := verdict{a.status, metrics.OriginFunction, ""}
+	if a.cause != nil {
+		v = statusFor(a.cause)
+	}
+	slot.Leave(outcome(v))
+
+	now, waited := clock(), slot.Waited()
+	throttled := ""
+	var throttle *limits.Throttle
+	switch {
+	case a.cause != nil && errors.As(a.cause, &throttle):
+		throttled = string(throttle.Reason)
+		p.metrics.Throttled(throttle, a.method, v.status)
+	case !a.admitted && waited > 0:
+		p.metrics.LeftQueue(a.method, waited)
+	default:
+		ended := metrics.Request{
+			Mode: metrics.Sync, Origin: v.origin, Status: v.status, Method: a.method,
+			Admitted: a.admitted, Duration: now - a.began, Waited: waited,
+		}
+		if a.admitted {
+			ended.Upstream = now - a.handedOver
+			if a.answered > 0 {
+				ended.Upstream = a.answered - a.handedOver
+			}
+		}
+		p.metrics.Ended(ended)
+	}
+	if s.AccessLog == AccessAll || (s.AccessLog == AccessErrors && v.status >= 400) {
+		p.logAccess(a, v, now-a.began, waited, throttled)
+	}
+}
+
+func outcome(v verdict) limits.Outcome {
+	switch {
+	case v.origin == metrics.OriginClient:
+		return limits.Aborted
+	case v.status == 429:
+		return limits.Full
+	case v.status >= 500:
+		return limits.Failed
+	}
+	return limits.Succeeded
+}
+
+func (p *Proxy) logAccess(a *account, v verdict, took, waited time.Duration, throttled string) {
+	attrs := []slog.Attr{
+		slog.String("method", a.method),
+		slog.String("path", rawPath(a.target)), // queries may carry secrets
+		slog.String("proto", a.proto),
+		slog.Int("status", v.status),
+		slog.String("origin", v.origin.String()),
+		slog.String("client", a.client),
+		slog.Duration("duration", took),
+		slog.Duration("waited", waited),
+	}
+	if throttled != "" {
+		attrs = append(attrs, slog.String("throttled", throttled))
+	}
+	p.log.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
+}

@@ -1,0 +1,86 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"sync"
+)
+
+// handOvers is the listener from which net/http gets the connections that the
+// engine would rather not carry.
+type handOvers struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newHandOvers() *handOvers {
+	return &handOvers{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// give hands a connection over; after Close it is closed.
+func (h *handOvers) give(conn net.Conn) {
+	select {
+	case h.conns <- conn:
+	case <-h.closed:
+		_ = conn.Close()
+	}
+}
+
+func (h *handOvers) Accept() (net.Conn, error) {
+	select {
+	case conn := <-h.conns:
+		return conn, nil
+	case <-h.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (h *handOvers) Close() error {
+	h.once.Do(func() { close(h.closed) })
+	return nil
+}
+
+func (h *handOvers) Addr() net.Addr { return handOverAddr{} }
+
+type handOverAddr struct{}
+
+func (handOverAddr) Network() string { return "weir" }
+func (handOverAddr) String() string  { return "handed over" }
+
+// handedOver is a connection of which something has been read already.
+type handedOver struct {
+	net.Conn
+	rest prefixed
+	info connInfo
+}
+
+func (c *handedOver) Read(b []byte) (int, error) { return c.rest.Read(b) }
+
+// CloseWrite passes a tunnel's half-close on.
+func (c *handedOver) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return c.Close()
+}
+
+// connInfo is what net/http cannot tell of a connection that was handed over.
+type connInfo struct {
+	once bool // it carries one request only
+	tls  bool
+}
+
+type connInfoKey struct{}
+
+func connContext(ctx context.Context, c net.Conn) context.Context {
+	if h, ok := c.(*handedOver); ok {
+		return context.WithValue(ctx, connInfoKey{}, h.info)
+	}
+	return ctx
+}
+
+func connInfoOf(ctx context.Context) connInfo {
+	info, _ := ctx.Value(connInfoKey{}).(connInfo)
+	return info
+}

@@ -1,0 +1,157 @@
+package proxy
+
+import (
+	"sync/atomic"
+	"time"
+
+	"weir/proxy/h1"
+)
+
+// appendRequest appends the head that goes to the function: the fields of the
+// request, and those that tell it who called, by the rules of peer.forward.
+func (x *stream) appendRequest(b []byte) []byte {
+	r, p := &x.request, x.c.peer(x.settings)
+	for i := range r.Len() {
+		name := r.Name(i)
+		switch name[0] | 0x20 { // none but these can be vouched fields
+		case 'x', 'f', 'w':
+		default:
+			continue
+		}
+		n := view(name)
+		if !vouched(n) {
+			continue
+		}
+		if !p.trusted || alias(n) || merged(n) {
+			r.Drop(i)
+		}
+	}
+	body := r.Body()
+	b = r.AppendLine(b, x.c.e.p.upstream.host)
+	b = r.AppendFields(b, body)
+	host := r.Host()
+	b = x.appendList(b, "X-Forwarded-For", p, x.c.client)
+	b = x.appendOr(b, "X-Forwarded-Host", p, view(host))
+	b = x.appendOr(b, "X-Forwarded-Proto", p, p.scheme)
+	b = x.appendForwarded(b, p, host)
+	if r.Minor() == 0 {
+		b = append(b, "Via: 1.0 weir\r\n"...)
+	} else {
+		b = append(b, "Via: 1.1 weir\r\n"...)
+	}
+	var options h1.Option
+	if r.TETrailers() {
+		b = append(b, "TE: trailers\r\n"...)
+		options |= h1.OptionTE
+	}
+	if r.UpgradesToWebSocket() {
+		b = h1.AppendField(b, "Upgrade", "websocket")
+		options |= h1.OptionUpgrade
+	}
+	b = h1.AppendConnection(b, options)
+	b = body.AppendTo(b)
+	return h1.AppendEnd(b)
+}
+
+// merged reports whether weir writes the field itself, from what came.
+func merged(name string) bool {
+	for _, own := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
+		if len(name) == len(own) && hasPrefixFold(name, own) {
+			return true
+		}
+	}
+	return false
+}
+
+// appendList appends a list field: what a trusted peer sent, then own.
+func (x *stream) appendList(b []byte, name string, p *peer, own string) []byte {
+	b = x.beginList(b, name, p)
+	b = append(b, own...)
+	return append(b, '\r', '\n')
+}
+
+func (x *stream) beginList(b []byte, name string, p *peer) []byte {
+	b = append(b, name...)
+	b = append(b, ": "...)
+	if p.trusted {
+		for i := x.request.Find(name, 0); i >= 0; i = x.request.Find(name, i+1) {
+			b = append(b, x.request.Value(i)...)
+			b = append(b, ", "...)
+		}
+	}
+	return b
+}
+
+// appendForwarded is peer.forwardedElement without a string in between.
+func (x *stream) appendForwarded(b []byte, p *peer, host []byte) []byte {
+	b = x.beginList(b, "Forwarded", p)
+	b = append(b, "for="...)
+	if p.addr.Is6() {
+		b = append(b, '"', '[')
+		b = append(b, x.c.client...)
+		b = append(b, ']', '"')
+	} else {
+		b = append(b, x.c.client...)
+	}
+	b = append(b, `;host="`...)
+	for _, c := range host {
+		if c == '"' || c == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, c)
+	}
+	b = append(b, `";proto=`...)
+	b = append(b, p.scheme...)
+	return append(b, '\r', '\n')
+}
+
+// appendOr appends what a trusted peer sent, or else own.
+func (x *stream) appendOr(b []byte, name string, p *peer, own string) []byte {
+	if p.trusted {
+		if i := x.request.Find(name, 0); i >= 0 {
+			for ; i >= 0; i = x.request.Find(name, i+1) {
+				b = h1.AppendField(b, name, x.request.Value(i))
+			}
+			return b
+		}
+	}
+	return h1.AppendField(b, name, own)
+}
+
+// peer is who is at the other end of the connection, under the settings in
+// force.
+func (c *clientConn) peer(s *Settings) *peer {
+	if c.peerOf != s {
+		c.peerOf, c.peerIs = s, s.peer(c.remote)
+		c.peerIs.scheme = "http"
+		if c.tls {
+			c.peerIs.scheme = "https"
+		}
+		c.client = "unknown"
+		if c.peerIs.addr.IsValid() {
+			c.client = c.peerIs.addr.String()
+		}
+	}
+	return &c.peerIs
+}
+
+// date is the current date as HTTP has it, made once a second.
+type date struct {
+	second int64
+	text   string
+}
+
+var currentDate atomic.Pointer[date]
+
+func httpDate() string {
+	second := int64((clock() + dateOffset) / time.Second)
+	d := currentDate.Load()
+	if d == nil || d.second != second {
+		d = &date{second, time.Now().UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")}
+		currentDate.Store(d)
+	}
+	return d.text
+}
+
+// dateOffset makes the clock's seconds turn when those of the wall clock do.
+var dateOffset = time.Duration(clockBase.Nanosecond())
