@@ -77,6 +77,18 @@ func (c *course) highest() int {
 	return c.high
 }
 
+// highestSince is the greatest that the number has been from t on.
+func (c *course) highestSince(t time.Time) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, at := c.before(t)
+	high := s.value
+	for i := len(c.steps) - 1; c.steps[i].at > at; i-- {
+		high = max(high, c.steps[i].value)
+	}
+	return high
+}
+
 func TestCourseIntegratesExactly(t *testing.T) {
 	base := time.Now()
 	at := func(s float64) time.Time { return base.Add(time.Duration(s * 1e9)) }
@@ -94,6 +106,14 @@ func TestCourseIntegratesExactly(t *testing.T) {
 		}
 		if v := c.integral(at(tt.at)); v != tt.integral {
 			t.Errorf("integral at %v s = %v, want %v", tt.at, v, tt.integral)
+		}
+	}
+	for _, tt := range []struct {
+		since float64
+		want  int
+	}{{0, 5}, {3.5, 5}, {4, 0}, {5, 0}} {
+		if got := c.highestSince(at(tt.since)); got != tt.want {
+			t.Errorf("highest since %v s = %v, want %v", tt.since, got, tt.want)
 		}
 	}
 	live := newCourse()

@@ -3,10 +3,13 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 )
@@ -97,14 +100,27 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// freePort gives a loopback address that nothing listens on. Somebody else may
-// take it before the caller does, though the kernel hands out others first.
+// freePort gives a loopback address that nothing listens on, and that nobody is
+// given by chance before the caller takes it: it lies below the range from which
+// systems choose by themselves, and is handed out once.
 func freePort(t testing.TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(20_000))
+		if _, taken := handedOut.LoadOrStore(addr, true); taken {
+			continue
+		}
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue // somebody else's
+		}
+		if err := ln.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return addr
 	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
+	t.Fatal("no free port found")
+	return ""
 }
+
+var handedOut sync.Map // addresses

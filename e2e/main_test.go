@@ -106,13 +106,3 @@ func await[T any](t testing.TB, what string, c <-chan T) T {
 		panic("unreachable")
 	}
 }
-
-// awaitClose waits until c is closed.
-func awaitClose(t testing.TB, what string, c <-chan struct{}) {
-	t.Helper()
-	select {
-	case <-c:
-	case <-time.After(patience):
-		t.Fatalf("%s: not within %v", what, patience)
-	}
-}

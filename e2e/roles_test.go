@@ -22,7 +22,11 @@ import (
 func play(role string, args []string) int {
 	switch role {
 	case "function":
-		return playFunction(args[0], args[1])
+		latch := ""
+		if len(args) > 1 {
+			latch = args[1]
+		}
+		return playFunction(args[0], latch)
 	case "exit":
 		return playExit(args)
 	case "touch":
@@ -63,7 +67,8 @@ func playTouch(path string) int {
 //	begin TARGET, end TARGET    of each request but to /release
 //	SIGTERM
 //
-// A request to /hold is held until /release is asked for.
+// A request to /hold is held until /release is asked for, one to /exit?code=N
+// ends the process with that code, one to /die by SIGKILL.
 func playFunction(addr, latch string) int {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
@@ -91,10 +96,17 @@ func playFunction(addr, latch string) int {
 	mux.HandleFunc("/release", func(http.ResponseWriter, *http.Request) { once.Do(func() { close(release) }) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Println("begin", r.RequestURI)
-		if r.URL.Path == "/hold" {
+		switch r.URL.Path {
+		case "/hold":
 			select {
 			case <-release:
 			case <-r.Context().Done():
+			}
+		case "/exit":
+			os.Exit(playExit([]string{r.URL.Query().Get("code")}))
+		case "/die":
+			if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+				fmt.Fprintln(os.Stderr, err)
 			}
 		}
 		fmt.Println("end", r.RequestURI)

@@ -7,6 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// endsWithParent says whether this system tells a process of its parent's death.
+const endsWithParent = true
+
 // endsWithTests takes a process along should the tests be killed.
 func endsWithTests() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// endsWithParent says whether this system tells a process of its parent's death.
+const endsWithParent = false
+
 // endsWithTests would take a process along should the tests be killed.
 func endsWithTests() *syscall.SysProcAttr { return nil }
 
