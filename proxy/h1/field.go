@@ -185,6 +185,9 @@ func (h *Head) parseFields(win []byte, limit int, response bool) (more bool, _ F
 		if fault != noFault {
 			return false, fault
 		}
+		if h.list == nil {
+			h.list = make([]field, 0, 32) // once for all the messages to come
+		}
 		h.pos = end + 1
 		if fault := h.note(&f, response); fault != noFault {
 			return false, fault
@@ -333,13 +336,13 @@ func (h *Head) noteHost(f *field) Fault {
 }
 
 // noteLength reads a Content-Length. Requests may have one; responses several
-// that are equal, which some functions send and which mislead nobody.
+// that are spelt alike, which some functions send and which mislead nobody.
 func (h *Head) noteLength(value []byte, response bool) Fault {
 	n, ok := decimal(value)
 	if !ok {
 		return FaultContentLength
 	}
-	if h.flags&hasLength != 0 && (!response || n != h.length) {
+	if h.flags&hasLength != 0 && (!response || !bytes.Equal(value, h.Get("Content-Length"))) {
 		return FaultLengths
 	}
 	h.flags |= hasLength

@@ -46,39 +46,41 @@ func FuzzRequest(f *testing.F) {
 	for i, s := range requestSeeds {
 		f.Add([]byte(s), []byte{byte(i)})
 	}
-	f.Fuzz(func(t *testing.T, data, sizes []byte) {
-		var r, split h1.Request
-		n, err := r.Parse(data, &oracleLimits)
-		n2, err2 := feed(data, sizes, func(b []byte) (int, error) { return split.Parse(b, &oracleLimits) })
-		if n != n2 || err != err2 {
-			t.Fatalf("whole: %d, %v; in pieces: %d, %v", n, err, n2, err2)
+	f.Fuzz(func(t *testing.T, data, sizes []byte) { checkRequest(t, data, sizes) })
+}
+
+// checkRequest reports whether the request was accepted and complete.
+func checkRequest(t *testing.T, data, sizes []byte) bool {
+	t.Helper()
+	var r, split h1.Request
+	n, err := r.Parse(data, &oracleLimits)
+	n2, err2 := feed(data, sizes, func(b []byte) (int, error) { return split.Parse(b, &oracleLimits) })
+	if n != n2 || err != err2 {
+		t.Fatalf("whole: %d, %v; in pieces: %d, %v", n, err, n2, err2)
+	}
+	if n == 0 {
+		return false
+	}
+	mustBeEqual(t, "in pieces, the fields", all(&split.Head), all(&r.Head))
+	ours, bodyErr := requestByH1(data, &r, n)
+	theirs, err := requestByHTTP(data)
+	if bodyErr != nil {
+		// Incomplete, or stricter than net/http.
+		var malformed *h1.Error
+		if err == nil && !errors.As(bodyErr, &malformed) {
+			t.Fatalf("%v, but net/http reads %v", bodyErr, theirs)
 		}
-		if n == 0 {
-			return
-		}
-		mustBeEqual(t, "in pieces, the fields", all(&split.Head), all(&r.Head))
-		ours, bodyErr := requestByH1(data, &r, n)
-		theirs, err := requestByHTTP(data)
-		if bodyErr != nil {
-			// Incomplete, or stricter than net/http.
-			if err != nil {
-				return
-			}
-			var malformed *h1.Error
-			if !errors.As(bodyErr, &malformed) {
-				t.Fatalf("%v, but net/http reads %v", bodyErr, theirs)
-			}
-			return
-		}
-		if err != nil {
-			t.Fatalf("h1 reads %v\nnet/http refuses: %v", ours, err)
-		}
-		settle(&ours, &theirs)
-		if !ours.same(theirs) {
-			t.Fatalf("h1 reads %v\nnet/http reads %v", ours, theirs)
-		}
-		digests(t, &r)
-	})
+		return false
+	}
+	if err != nil {
+		t.Fatalf("h1 reads %v\nnet/http refuses: %v", ours, err)
+	}
+	settle(&ours, &theirs)
+	if !ours.same(theirs) {
+		t.Fatalf("h1 reads %v\nnet/http reads %v", ours, theirs)
+	}
+	digests(t, &r)
+	return true
 }
 
 // digests compares what h1 has digested with a plain reading of the fields.
@@ -91,7 +93,6 @@ func digests(t *testing.T, r *h1.Request) {
 			t.Fatalf("path %q, query %q, want %q, %q", path, r.Query(), u.Path, u.RawQuery)
 		}
 	}
-	mustBeEqual(t, "expects 100", r.ExpectsContinue() && !slices.Equal(fields["Expect"], []string{string(r.Get("expect"))}), false)
 	if r.ExpectsContinue() && !httpguts.HeaderValuesContainsToken(fields["Expect"], "100-continue") {
 		t.Fatalf("expects 100 by %q", fields["Expect"])
 	}
@@ -122,6 +123,7 @@ var responseSeeds = []string{
 	"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 	"HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nY : d\r\n\r\n",
 	"HTTP/1.1 200 OK\nA: b\n\n",
+	"HTTP/1.1 200 OK\r\nTrailer: te, transfer-encoding\r\n\r\nuntil close",
 }
 
 // FuzzResponse: what h1 accepts, net/http reads as the same response; and what a
@@ -135,45 +137,51 @@ func FuzzResponse(f *testing.F) {
 		if head {
 			method = h1.HEAD
 		}
-		var r, split h1.Response
-		n, err := r.Parse(data, method, &oracleLimits)
-		n2, err2 := feed(data, sizes, func(b []byte) (int, error) { return split.Parse(b, method, &oracleLimits) })
-		if n != n2 || err != err2 {
-			t.Fatalf("whole: %d, %v; in pieces: %d, %v", n, err, n2, err2)
-		}
-		if n == 0 {
-			return
-		}
-		mustBeEqual(t, "in pieces, the fields", all(&split.Head), all(&r.Head))
-		ours, bodyErr := responseByH1(data, &r, n)
-		theirs, err := responseByHTTP(data, method)
-		if bodyErr != nil {
-			var malformed *h1.Error
-			if err == nil && !errors.As(bodyErr, &malformed) {
-				t.Fatalf("%v, but net/http reads %v", bodyErr, theirs)
-			}
-			return
-		}
-		if err != nil {
-			t.Fatalf("h1 reads %v\nnet/http refuses: %v", ours, err)
-		}
-		settle(&ours, &theirs)
-		// net/http drops these from what it returns.
-		if theirs.fields.Get("Connection") == "" && !r.KeepAlive() {
-			delete(ours.fields, "Connection")
-			delete(theirs.fields, "Connection")
-		}
-		for _, m := range []*message{&ours, &theirs} { // and this where there is no body
-			delete(m.fields, "Content-Length")
-		}
-		if r.Status() == 204 && ours.close { // stricter: not to be trusted after
-			ours.close = theirs.close
-		}
-		if !ours.same(theirs) {
-			t.Fatalf("h1 reads %v\nnet/http reads %v", ours, theirs)
-		}
-		forwardedResponse(t, data[n:], &r, method, ours)
+		checkResponse(t, data, sizes, method)
 	})
+}
+
+func checkResponse(t *testing.T, data, sizes []byte, method h1.Method) bool {
+	t.Helper()
+	var r, split h1.Response
+	n, err := r.Parse(data, method, &oracleLimits)
+	n2, err2 := feed(data, sizes, func(b []byte) (int, error) { return split.Parse(b, method, &oracleLimits) })
+	if n != n2 || err != err2 {
+		t.Fatalf("whole: %d, %v; in pieces: %d, %v", n, err, n2, err2)
+	}
+	if n == 0 {
+		return false
+	}
+	mustBeEqual(t, "in pieces, the fields", all(&split.Head), all(&r.Head))
+	ours, bodyErr := responseByH1(data, &r, n)
+	theirs, err := responseByHTTP(data, method)
+	if bodyErr != nil {
+		var malformed *h1.Error
+		if err == nil && !errors.As(bodyErr, &malformed) {
+			t.Fatalf("%v, but net/http reads %v", bodyErr, theirs)
+		}
+		return false
+	}
+	if err != nil {
+		t.Fatalf("h1 reads %v\nnet/http refuses: %v", ours, err)
+	}
+	settle(&ours, &theirs)
+	// net/http drops these from what it returns.
+	if theirs.fields.Get("Connection") == "" && !r.KeepAlive() {
+		delete(ours.fields, "Connection")
+		delete(theirs.fields, "Connection")
+	}
+	for _, m := range []*message{&ours, &theirs} { // and this where there is no body
+		delete(m.fields, "Content-Length")
+	}
+	if r.Status() == 204 && ours.close { // stricter: not to be trusted after
+		ours.close = theirs.close
+	}
+	if !ours.same(theirs) {
+		t.Fatalf("h1 reads %v\nnet/http reads %v", ours, theirs)
+	}
+	forwardedResponse(t, data[n:], &r, method, ours)
+	return true
 }
 
 // forwardedResponse sends the response to a client, and reads it there.
@@ -228,79 +236,82 @@ func FuzzForward(f *testing.F) {
 	for _, s := range requestSeeds {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var r h1.Request
-		n, err := r.Parse(data, &oracleLimits)
-		if n == 0 {
-			return
-		}
-		want, err := requestByH1(data, &r, n)
-		if err != nil {
-			return
-		}
+	f.Fuzz(func(t *testing.T, data []byte) { checkForward(t, data) })
+}
 
-		var to bytes.Buffer
-		var src h1.Source
-		var dst h1.Sink
-		src.Reset(bytes.NewReader(data[n:]), make([]byte, 100))
-		dst.Reset(&to, make([]byte, 100))
-		b := r.AppendLine(dst.Begin(), "fallback")
-		b = r.AppendFields(b, r.Body())
-		b = h1.AppendField(b, "X-Forwarded-For", "192.0.2.1")
-		b = h1.AppendConnection(b, h1.OptionTE)
-		b = r.Body().AppendTo(b)
-		dst.Commit(h1.AppendEnd(b))
-		var relay h1.Relay
-		relay.Start(&src, &dst, r.Body(), r.Body(), &oracleLimits)
-		if err := relay.Run(); err != nil {
-			t.Fatal(err)
-		}
-		raw := to.Bytes()
+func checkForward(t *testing.T, data []byte) {
+	t.Helper()
+	var r h1.Request
+	n, err := r.Parse(data, &oracleLimits)
+	if n == 0 {
+		return
+	}
+	want, err := requestByH1(data, &r, n)
+	if err != nil {
+		return
+	}
 
-		var again h1.Request
-		n, err = again.Parse(raw, &oracleLimits)
-		if err != nil || n == 0 {
-			t.Fatalf("%q is forwarded as %q, which reads: %d, %v", data, raw, n, err)
-		}
-		got, err := requestByH1(raw, &again, n)
-		if err != nil {
-			t.Fatalf("%q is forwarded as %q, whose body reads: %v", data, raw, err)
-		}
-		theirs, err := requestByHTTP(raw)
-		if err != nil {
-			t.Fatalf("%q is forwarded as %q, which net/http refuses: %v", data, raw, err)
-		}
-		settle(&got, &theirs)
-		if !got.same(theirs) {
-			t.Fatalf("%q is forwarded as %q, which reads\n%v\nand to net/http\n%v", data, raw, got, theirs)
-		}
-		host := string(r.Host())
-		if host == "" {
-			host = "fallback"
-		}
-		if got.rest != "" {
-			t.Fatalf("%q is forwarded as %q, with %q left over", data, raw, got.rest)
-		}
-		mustBeEqual(t, "method, target and host", got.start, []string{string(r.MethodBytes()), string(r.AppendTarget(nil)), host})
-		mustBeEqual(t, "body", got.body, want.body)
-		mustBeEqual(t, "trailers", got.trailer, want.trailer)
-		mustBeEqual(t, "framing", again.Body(), r.Body())
-		ownHost := r.Form() == h1.AbsoluteForm || r.Form() == h1.AuthorityForm || !r.Has("host")
-		fields := endToEnd(&r.Head, r.Body(), ownHost)
-		if r.Minor() == 0 {
-			fields = slices.DeleteFunc(fields, func(s string) bool { return strings.EqualFold(s[:min(len(s), 7)], "expect:") })
-		}
-		added := []string{"X-Forwarded-For: 192.0.2.1", "Connection: TE"}
-		sentFields := all(&again.Head)
-		if ownHost {
-			mustBeEqual(t, "first field", sentFields[0], "Host: "+host)
-			sentFields = sentFields[1:]
-		}
-		if k := r.Body().Kind; k != h1.NoBody {
-			sentFields = sentFields[:len(sentFields)-1] // the framing, checked above
-		}
-		mustBeEqual(t, "fields", sentFields, append(fields, added...))
-	})
+	var to bytes.Buffer
+	var src h1.Source
+	var dst h1.Sink
+	src.Reset(bytes.NewReader(data[n:]), make([]byte, 100))
+	dst.Reset(&to, make([]byte, 100))
+	b := r.AppendLine(dst.Begin(), "fallback")
+	b = r.AppendFields(b, r.Body())
+	b = h1.AppendField(b, "X-Forwarded-For", "192.0.2.1")
+	b = h1.AppendConnection(b, h1.OptionTE)
+	b = r.Body().AppendTo(b)
+	dst.Commit(h1.AppendEnd(b))
+	var relay h1.Relay
+	relay.Start(&src, &dst, r.Body(), r.Body(), &oracleLimits)
+	if err := relay.Run(); err != nil {
+		t.Fatal(err)
+	}
+	raw := to.Bytes()
+
+	var again h1.Request
+	n, err = again.Parse(raw, &oracleLimits)
+	if err != nil || n == 0 {
+		t.Fatalf("%q is forwarded as %q, which reads: %d, %v", data, raw, n, err)
+	}
+	got, err := requestByH1(raw, &again, n)
+	if err != nil {
+		t.Fatalf("%q is forwarded as %q, whose body reads: %v", data, raw, err)
+	}
+	theirs, err := requestByHTTP(raw)
+	if err != nil {
+		t.Fatalf("%q is forwarded as %q, which net/http refuses: %v", data, raw, err)
+	}
+	settle(&got, &theirs)
+	if !got.same(theirs) {
+		t.Fatalf("%q is forwarded as %q, which reads\n%v\nand to net/http\n%v", data, raw, got, theirs)
+	}
+	host := string(r.Host())
+	if host == "" {
+		host = "fallback"
+	}
+	if got.rest != "" {
+		t.Fatalf("%q is forwarded as %q, with %q left over", data, raw, got.rest)
+	}
+	mustBeEqual(t, "method, target and host", got.start, []string{string(r.MethodBytes()), string(r.AppendTarget(nil)), host})
+	mustBeEqual(t, "body", got.body, want.body)
+	mustBeEqual(t, "trailers", got.trailer, want.trailer)
+	mustBeEqual(t, "framing", again.Body(), r.Body())
+	ownHost := r.Form() == h1.AbsoluteForm || r.Form() == h1.AuthorityForm || !r.Has("host")
+	fields := endToEnd(&r.Head, r.Body(), ownHost)
+	if r.Minor() == 0 {
+		fields = slices.DeleteFunc(fields, func(s string) bool { return strings.EqualFold(s[:min(len(s), 7)], "expect:") })
+	}
+	added := []string{"X-Forwarded-For: 192.0.2.1", "Connection: TE"}
+	sentFields := all(&again.Head)
+	if ownHost {
+		mustBeEqual(t, "first field", sentFields[0], "Host: "+host)
+		sentFields = sentFields[1:]
+	}
+	if k := r.Body().Kind; k != h1.NoBody {
+		sentFields = sentFields[:len(sentFields)-1] // the framing, checked above
+	}
+	mustBeEqual(t, "fields", sentFields, append(fields, added...))
 }
 
 var chunkSeeds = []string{
@@ -317,6 +328,7 @@ var chunkSeeds = []string{
 	"0\r\nX-A: b\r\n c\r\n\r\n",
 	"0\r\nX-A : b\r\n\r\n",
 	"1;\r\rx\r\n0\r\n\r\n",
+	"5\r\nhello!\n0\r\n\r\n",
 }
 
 // FuzzChunked: a chunked body means the same however its bytes are split across
@@ -325,47 +337,51 @@ func FuzzChunked(f *testing.F) {
 	for i, s := range chunkSeeds {
 		f.Add([]byte(s), []byte{byte(i), 1}, uint16(i))
 	}
-	f.Fuzz(func(t *testing.T, data, sizes []byte, buffer uint16) {
-		lim := h1.Limits{Body: 1 << 40, ChunkExtensions: 64, Trailer: 256, Fields: 8}
-		whole := relay([]string{string(data)}[:min(1, len(data))], byChunks, byChunks, lim)
-		var list []string
-		for rest, i := string(data), 0; rest != ""; i++ {
-			n := 1
-			if len(sizes) > 0 {
-				n = min(len(rest), 1+int(sizes[i%len(sizes)]))
-			}
-			list = append(list, rest[:n])
-			rest = rest[n:]
+	f.Fuzz(func(t *testing.T, data, sizes []byte, buffer uint16) { checkChunked(t, data, sizes, buffer) })
+}
+
+func checkChunked(t *testing.T, data, sizes []byte, buffer uint16) bool {
+	t.Helper()
+	lim := h1.Limits{Body: 1 << 40, ChunkExtensions: 64, Trailer: 256, Fields: 8}
+	whole := relay([]string{string(data)}[:min(1, len(data))], byChunks, byChunks, lim)
+	var list []string
+	for rest, i := string(data), 0; rest != ""; i++ {
+		n := 1
+		if len(sizes) > 0 {
+			n = min(len(rest), 1+int(sizes[i%len(sizes)]))
 		}
-		pieces := relay(list, byChunks, byChunks, lim)
-		if pieces.out != whole.out && whole.err == nil || pieces.moved != whole.moved || pieces.left != whole.left && whole.err == nil || errText(pieces.err) != errText(whole.err) {
-			t.Fatalf("whole: %+v\nin pieces: %+v", whole, pieces)
+		list = append(list, rest[:n])
+		rest = rest[n:]
+	}
+	pieces := relay(list, byChunks, byChunks, lim)
+	if pieces.out != whole.out && whole.err == nil || pieces.moved != whole.moved || pieces.left != whole.left && whole.err == nil || errText(pieces.err) != errText(whole.err) {
+		t.Fatalf("whole: %+v\nin pieces: %+v", whole, pieces)
+	}
+	if buffered := relaySized(list, int(buffer%300)+1, lim); buffered.out != pieces.out && whole.err == nil || errText(buffered.err) != errText(pieces.err) {
+		t.Fatalf("with another buffer: %+v\n%+v", pieces, buffered)
+	}
+	theirs, err := responseByHTTP(append([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), data...), h1.GET)
+	if whole.err != nil {
+		var cut *h1.SourceError
+		if errors.As(whole.err, &cut) && err == nil {
+			t.Fatalf("cut short, but net/http reads %v", theirs)
 		}
-		if buffered := relaySized(list, int(buffer%300)+1, lim); buffered.out != pieces.out && whole.err == nil || errText(buffered.err) != errText(pieces.err) {
-			t.Fatalf("with another buffer: %+v\n%+v", pieces, buffered)
+		if out, err := responseByHTTP([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+whole.out), h1.GET); err == nil {
+			t.Fatalf("refused by %v, but what was written is complete: %v", whole.err, out)
 		}
-		theirs, err := responseByHTTP(append([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), data...), h1.GET)
-		if whole.err != nil {
-			var cut *h1.SourceError
-			if errors.As(whole.err, &cut) && err == nil {
-				t.Fatalf("cut short, but net/http reads %v", theirs)
-			}
-			if out, err := responseByHTTP([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+whole.out), h1.GET); err == nil {
-				t.Fatalf("refused by %v, but what was written is complete: %v", whole.err, out)
-			}
-			return
-		}
-		if err != nil {
-			t.Fatalf("h1 reads %+v, net/http refuses: %v", whole, err)
-		}
-		ours, err := responseByHTTP([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+whole.out), h1.GET)
-		if err != nil || ours.rest != "" {
-			t.Fatalf("re-framed as %q: left %q, %v", whole.out, ours.rest, err)
-		}
-		if ours.body != theirs.body || whole.left != theirs.rest || !sameHeader(ours.trailer, undropped(theirs.trailer)) || int64(len(ours.body)) != whole.moved {
-			t.Fatalf("re-framed as %q with %q left: it reads %v, want %v", whole.out, whole.left, ours, theirs)
-		}
-	})
+		return false
+	}
+	if err != nil {
+		t.Fatalf("h1 reads %+v, net/http refuses: %v", whole, err)
+	}
+	ours, err := responseByHTTP([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+whole.out), h1.GET)
+	if err != nil || ours.rest != "" {
+		t.Fatalf("re-framed as %q: left %q, %v", whole.out, ours.rest, err)
+	}
+	if ours.body != theirs.body || whole.left != theirs.rest || !sameHeader(ours.trailer, undropped(theirs.trailer)) || int64(len(ours.body)) != whole.moved {
+		t.Fatalf("re-framed as %q with %q left: it reads %v, want %v", whole.out, whole.left, ours, theirs)
+	}
+	return true
 }
 
 func errText(err error) string {

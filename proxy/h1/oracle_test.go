@@ -259,8 +259,15 @@ func endToEnd(h *h1.Head, framing h1.Framing, ownHost bool) []string {
 		"connection": true, "keep-alive": true, "proxy-connection": true, "te": true, "transfer-encoding": true,
 		"upgrade": true, "http2-settings": true, "proxy-authenticate": true, "proxy-authorization": true, "content-length": true,
 	}
-	if framing.Kind != h1.ByChunks {
-		hop["trailer"] = true
+	framed := func(name string) bool { // what Trailer must not announce
+		name = strings.ToLower(strings.Trim(name, " \t"))
+		return name == "transfer-encoding" || name == "content-length" || name == "trailer"
+	}
+	hop["trailer"] = framing.Kind != h1.ByChunks
+	for i := range h.Len() {
+		if strings.EqualFold(string(h.Name(i)), "trailer") && slices.ContainsFunc(strings.Split(string(h.Value(i)), ","), framed) {
+			hop["trailer"] = true
+		}
 	}
 	for i := range h.Len() {
 		if strings.EqualFold(string(h.Name(i)), "connection") {

@@ -163,6 +163,7 @@ func TestBodyIsRefused(t *testing.T) {
 		{"with a chunk longer than its size", "5\r\nhelloworld\r\n0\r\n\r\n", h1.FaultChunkEnd},
 		{"with a chunk shorter than its size", "6\r\nhello\r\n0\r\n\r\n", h1.FaultChunkEnd},
 		{"with a chunk that ends in bare LF", "5\r\nhello\n0\r\n\r\n", h1.FaultChunkEnd},
+		{"with a chunk that ends in another byte and LF", "5\r\nhello!\n0\r\n\r\n", h1.FaultChunkEnd},
 		{"with a chunk that ends in CR alone", "5\r\nhello\r0\r\n\r\n", h1.FaultChunkEnd},
 		{"with more data than the bound", "65\r\n" + strings.Repeat("x", 0x65) + "\r\n0\r\n\r\n", h1.FaultBodyTooLarge},
 		{"with more data in all than the bound", "60\r\n" + strings.Repeat("x", 0x60) + "\r\n5\r\nhello\r\n0\r\n\r\n", h1.FaultBodyTooLarge},

@@ -63,6 +63,7 @@ func TestResponseIsRefused(t *testing.T) {
 		{"framed twice", ok("Content-Length: 5", "Transfer-Encoding: chunked"), h1.GET, h1.FaultFramedTwice},
 		{"framed twice, to HEAD", ok("Content-Length: 5", "Transfer-Encoding: chunked"), h1.HEAD, h1.FaultFramedTwice},
 		{"with differing content-lengths", ok("Content-Length: 5", "Content-Length: 6"), h1.GET, h1.FaultLengths},
+		{"with content-lengths that are spelt differently", ok("Content-Length: 2", "Content-Length: 02"), h1.GET, h1.FaultLengths},
 		{"with a list of content-lengths", ok("Content-Length: 5, 5"), h1.GET, h1.FaultContentLength},
 		{"with a malformed content-length", ok("Content-Length: -5"), h1.GET, h1.FaultContentLength},
 		{"with a malformed content-length, to HEAD", ok("Content-Length: -5"), h1.HEAD, h1.FaultContentLength},
@@ -102,7 +103,7 @@ func TestResponseIsRead(t *testing.T) {
 		interim   bool
 	}{
 		{"by length", ok("Content-Length: 2"), h1.GET, 200, "OK", length(2), length(2), length(2), true, false},
-		{"by length, declared twice alike", ok("Content-Length: 2", "Content-Length: 02"), h1.GET, 200, "OK", length(2), length(2), length(2), true, false},
+		{"by length, declared twice alike", ok("Content-Length: 2", "Content-Length: 2"), h1.GET, 200, "OK", length(2), length(2), length(2), true, false},
 		{"empty", ok("Content-Length: 0"), h1.GET, 200, "OK", length(0), length(0), length(0), true, false},
 		{"by chunks", ok("Transfer-Encoding: Chunked"), h1.GET, 200, "OK", chunks, chunks, closing, true, false},
 		{"until close", ok("A: b"), h1.POST, 200, "OK", closing, chunks, closing, false, false},

@@ -81,7 +81,9 @@ func (h *Head) leavesOut(f *field, framing Framing, ownHost bool) bool {
 	case fieldHost:
 		return ownHost
 	case fieldTrailer:
-		return framing.Kind != ByChunks
+		// A body that becomes chunked on the way must not announce what nobody may
+		// send then; of one that comes chunked it is refused.
+		return framing.Kind != ByChunks || h.flags&namesFraming != 0
 	}
 	return false
 }

@@ -148,6 +148,10 @@ func TestResponseIsForwarded(t *testing.T) {
 			"HTTP/1.1 200 OK\r\nTrailer: X-A\r\nTransfer-Encoding: chunked\r\n\r\n",
 		},
 		{
+			"by chunks without announcing trailers that nobody may send", ok("Trailer: te, transfer-encoding"), h1.GET, 1,
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+		},
+		{
 			"until close where the client knows no chunks", ok("Transfer-Encoding: chunked", "Trailer: X-A"), h1.GET, 0,
 			"HTTP/1.1 200 OK\r\n\r\n",
 		},

@@ -122,6 +122,27 @@ func TestUnreadOnlyWhatIsStillThere(t *testing.T) {
 	if src.Unread(-1) || !src.Unread(1) || string(src.Buffered()) != "9" {
 		t.Errorf("buffered %q", src.Buffered())
 	}
+
+	// What was moved is there as well.
+	src.Reset(strings.NewReader("0123456789"), make([]byte, 8))
+	fill(t, &src, "01234567")
+	src.Hold(6)
+	src.Release()
+	fill(t, &src, "6789")
+	src.Discard(1)
+	if !src.Unread(1) || string(src.Buffered()) != "6789" {
+		t.Errorf("buffered %q", src.Buffered())
+	}
+
+	// Nor what was moved over.
+	src.Reset(strings.NewReader("0123456789"), make([]byte, 8))
+	fill(t, &src, "01234567")
+	src.Discard(6)
+	fill(t, &src, "6789")
+	src.Discard(1)
+	if src.Unread(2) || !src.Unread(1) || string(src.Buffered()) != "6789" {
+		t.Errorf("buffered %q", src.Buffered())
+	}
 }
 
 func TestSourceLendsItsBufferOnlyWhenIdle(t *testing.T) {

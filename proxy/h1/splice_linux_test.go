@@ -2,10 +2,12 @@ package h1
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // tcpPair is a loopback connection.
@@ -101,6 +103,61 @@ func TestLargeBodiesReallyGoThroughAPipe(t *testing.T) {
 	if open != 0 {
 		t.Errorf("%d pipes leaked", open)
 	}
+}
+
+func TestPipeWithBytesLeftIsNotUsedAgain(t *testing.T) {
+	drainPipes()
+	relay := func(mark byte, deadline time.Duration) ([]byte, error) {
+		sender, in := tcpPair(t)
+		out, receiver := tcpPair(t)
+		const size = 64 << 20 // more than any socket's buffers
+		sent := size
+		if deadline == 0 {
+			sent = 1 << 20
+		}
+		go func() {
+			piece := bytes.Repeat([]byte{mark}, 1<<20)
+			for range sent / len(piece) {
+				if _, err := sender.Write(piece); err != nil {
+					return
+				}
+			}
+		}()
+		got := make(chan []byte, 1)
+		if deadline > 0 { // nobody reads
+			if err := out.SetWriteDeadline(time.Now().Add(deadline)); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			go func() {
+				b, _ := io.ReadAll(receiver)
+				got <- b
+			}()
+		}
+		var src Source
+		var dst Sink
+		src.Reset(in, make([]byte, 16<<10))
+		dst.Reset(out, make([]byte, 4<<10))
+		r := Relay{SpliceMin: 1}
+		r.Start(&src, &dst, Framing{ByLength, int64(sent)}, Framing{ByLength, int64(sent)}, &Limits{})
+		err := r.Run()
+		out.Close() //nolint:errcheck
+		if deadline > 0 {
+			return nil, err
+		}
+		return <-got, err
+	}
+	if _, err := relay('x', 300*time.Millisecond); !errors.As(err, new(*SinkError)) {
+		t.Fatalf("%v, want a write deadline", err)
+	}
+	if n := len(pipes.idle); n != 0 || pipes.open != 0 {
+		t.Errorf("%d pipes idle, %d open after a write that failed half-way", n, pipes.open)
+	}
+	got, err := relay('y', 0)
+	if err != nil || len(got) != 1<<20 || bytes.IndexByte(got, 'x') >= 0 {
+		t.Errorf("another's bytes among %d, %v", len(got), err)
+	}
+	drainPipes()
 }
 
 type countingBuffer struct {
