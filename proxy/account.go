@@ -35,11 +35,10 @@ func (p *Proxy) settle(s *Settings, slot *limits.Slot, a *account) {
 
 	now, waited := clock(), slot.Waited()
 	throttled := ""
-	var throttle *limits.Throttle
-	switch {
-	case a.cause != nil && errors.As(a.cause, &throttle):
-		throttled = string(throttle.Reason)
-		p.metrics.Throttled(throttle, a.method, v.status)
+	switch t := throttleOf(a.cause); {
+	case t != nil:
+		throttled = string(t.Reason)
+		p.metrics.Throttled(t, a.method, v.status)
 	case !a.admitted && waited > 0:
 		p.metrics.LeftQueue(a.method, waited)
 	default:
@@ -58,6 +57,16 @@ func (p *Proxy) settle(s *Settings, slot *limits.Slot, a *account) {
 	if s.AccessLog == AccessAll || (s.AccessLog == AccessErrors && v.status >= 400) {
 		p.logAccess(a, v, now-a.began, waited, throttled)
 	}
+}
+
+// throttleOf returns the refusal that err is, nil if it is none.
+func throttleOf(err error) *limits.Throttle {
+	if err == nil {
+		return nil // without the allocation below
+	}
+	var t *limits.Throttle
+	errors.As(err, &t)
+	return t
 }
 
 func outcome(v verdict) limits.Outcome {
