@@ -17,6 +17,8 @@ PKG ?= ./...
 TESTFLAGS ?= -p 2
 # For each target of `make fuzz`.
 FUZZTIME ?= 1h
+# For make bench, such as -quick or -only 50B-32; `go run ./bench -help` lists them.
+BENCHFLAGS ?=
 # For all targets of `make check` together, in seconds.
 FUZZ_SMOKE ?= 60
 
@@ -28,7 +30,7 @@ BUILDFLAGS := -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSIO
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/weir, static, for this machine
@@ -83,6 +85,15 @@ check-fuzz:
 .PHONY: fuzz
 fuzz: ## fuzz every target, FUZZTIME each (default 1h)
 	scripts/fuzz each $(FUZZTIME)
+
+.PHONY: bench
+bench: ## measure weir beside HAProxy, nginx and a net/http ReverseProxy, in 12 minutes at most
+	@scripts/install-deps bench
+	go run ./bench $(BENCHFLAGS)
+
+.PHONY: bench-micro
+bench-micro: ## what parsing, entering and leaving, observing cost, with allocations
+	go test -run '^$$' -bench . -benchmem ./limits ./metrics ./proxy/h1
 
 .PHONY: deps
 deps: ## install what the tests use besides Go, where root and apt are there
