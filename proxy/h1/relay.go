@@ -148,8 +148,9 @@ func (r *Relay) Run() error {
 
 // Move hands to the sink what the source has buffered of the body. It neither
 // reads nor, unless the sink is full, writes. It returns true when the body is
-// complete. The sink must be flushed before the source is filled again, since
-// what is pending may lie in the source's buffer. Errors are those of Step.
+// complete. The sink must be flushed before the source's buffer changes (Fill,
+// Hold, Grow, Detach), since what is pending may lie in it. Errors are those of
+// Step.
 func (r *Relay) Move() (done bool, err error) {
 	switch {
 	case r.err != nil:

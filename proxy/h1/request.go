@@ -85,7 +85,8 @@ func (r *Request) Reset() {
 //     request line to the empty line, and buf[n:] is what follows, body or next
 //     request;
 //   - 0 and nil when more bytes are needed: call it again with the same bytes
-//     and more of them. What has been read is not read again, so a head that
+//     and more of them, from a larger buffer (Source.Grow) if the one at hand is
+//     full. What has been read is not read again, so a head that
 //     comes byte by byte costs little more than one that comes whole. The bytes
 //     may be in another place by then;
 //   - 0 and an *Error when the request is refused, as soon as that is certain.
