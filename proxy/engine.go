@@ -74,15 +74,16 @@ func (e *engine) serve(conn net.Conn, read []byte) {
 	if t, ok := conn.(*tls.Conn); ok {
 		c.tls, socket = true, t.NetConn()
 	}
-	if !e.track(c) {
-		_ = conn.Close()
-		return
-	}
 	if e.poller != nil {
 		var err error
 		if c.reg, err = watch(e.poller, socket, c); err != nil {
 			e.p.log.Error("connection cannot be watched; its client's departure will show late", "err", err)
 		}
+	}
+	if !e.track(c) {
+		c.unwatch()
+		_ = conn.Close()
+		return
 	}
 	c.serve(read)
 }

@@ -133,6 +133,9 @@ func isTimeout(err error) bool {
 func (x *exchange) finish() {
 	panicked := recover()
 	x.dog.stop()
+	if x.body != nil {
+		_ = x.body.Close() // always nil
+	}
 	x.mu.Lock()
 	x.finished = true
 	cause := x.cause
@@ -170,7 +173,7 @@ func (x *exchange) boundLeftovers() {
 	if x.r.ProtoMajor != 1 || x.tunnelled || x.r.ContentLength == 0 || x.settings.ClientReadTimeout == 0 {
 		return
 	}
-	if x.body == nil || !x.body.ended.Load() {
+	if x.body == nil || !x.body.ended.Load() && !x.body.isInterrupted() {
 		x.note("read", x.rc.SetReadDeadline(time.Now().Add(x.settings.ClientReadTimeout)))
 	}
 }

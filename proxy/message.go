@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // responseWriter sees every byte on its way to the client.
@@ -78,10 +80,19 @@ type requestBody struct {
 	left  int64 // bytes still allowed, where the settings bound them
 	ended atomic.Bool
 
+	mu          sync.Mutex
+	reading     bool
+	closed      bool
+	interrupted bool // a read was under way when it was closed
+
 	trailer http.Header // where the request's trailers go when they have come
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	if !b.begin() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	defer b.end()
 	limit := b.x.settings.MaxBodyBytes
 	if limit > 0 && int64(len(p)) > b.left+1 {
 		p = p[:b.left+1] // one more tells a body that is too large
@@ -111,7 +122,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 func (b *requestBody) failed(err error) {
 	var network net.Error
 	switch {
-	case errors.Is(err, http.ErrBodyReadAfterClose):
+	case errors.Is(err, http.ErrBodyReadAfterClose), b.isInterrupted():
 		// The exchange has ended; nobody needs the rest.
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.x.fail(errClientSlowToSend)
@@ -124,7 +135,38 @@ func (b *requestBody) failed(err error) {
 	}
 }
 
-func (b *requestBody) Close() error { return b.body.Close() }
+func (b *requestBody) begin() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading = !b.closed
+	return b.reading
+}
+
+func (b *requestBody) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading = false
+}
+
+// Close ends the reading of the body, also a read that waits for the client. It
+// does not discard what is left: that is the server's, after the response.
+func (b *requestBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reading && !b.closed {
+		b.interrupted = true
+		b.x.note("read", b.x.rc.SetReadDeadline(time.Unix(1, 0)))
+	}
+	b.closed = true
+	return nil
+}
+
+// isInterrupted reports whether Close has cut a read short.
+func (b *requestBody) isInterrupted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.interrupted
+}
 
 // responseBody tells when the function's answer ended, and whether it was
 // whole.

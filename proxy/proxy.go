@@ -186,7 +186,17 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	}
 	peer.forward(pr.In.Header, out.Header, pr.In.Host)
 
-	if x.body != nil {
+	if x.body == nil {
+		switch pr.In.Method {
+		case http.MethodPut, http.MethodDelete:
+			// Idempotent, which net/http takes a field's word for, or its mere presence:
+			// without a value it is not sent.
+			out.Header["X-Idempotency-Key"] = pr.In.Header["X-Idempotency-Key"]
+		}
+	} else {
+		// The forwarder's own wrapper ignores Close. The transport would wait for a
+		// read from a client that has nothing more to send until it has its answer.
+		out.Body = x.body
 		// Trailers arrive with the body's end, announced or not. The function gets
 		// what has come by then.
 		out.Trailer = http.Header{}
@@ -210,6 +220,9 @@ func (p *Proxy) responded(res *http.Response) error {
 	}
 	if x.closing() {
 		res.Header.Set("Connection", "close")
+	}
+	if len(res.Trailer) > 0 && x.r.ProtoMajor == 1 {
+		res.Header.Del("Content-Length") // HTTP/1.1 has trailers in chunked bodies only
 	}
 	res.Body = &responseBody{ReadCloser: res.Body, x: x}
 	return nil

@@ -101,9 +101,19 @@ func statusFor(err error) verdict {
 		return verdict{http.StatusBadGateway, metrics.OriginWeir, "connection_refused"}
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return verdict{http.StatusGatewayTimeout, metrics.OriginWeir, "connection_timeout"}
-	case strings.Contains(err.Error(), "malformed"), strings.Contains(err.Error(), "invalid"):
-		// net/http gives its parse errors no type.
+	case isProtocolError(err.Error()):
 		return verdict{http.StatusBadGateway, metrics.OriginWeir, "http_protocol_error"}
 	}
 	return verdict{http.StatusBadGateway, metrics.OriginWeir, "connection_terminated"}
+}
+
+// isProtocolError recognises what net/http says of answers that are no HTTP: it
+// gives these errors no type.
+func isProtocolError(text string) bool {
+	for _, sign := range []string{"malformed", "invalid", "Content-Length", "ransfer encoding", "ransfer-Encoding", "headers exceeded"} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	return false
 }
