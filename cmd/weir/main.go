@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -61,7 +62,7 @@ exactly, and exports all of it to Prometheus.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
-	root.AddCommand(runCommand(environ), demoCommand(), checkCommand(), healthCommand(environ), versionCommand())
+	root.AddCommand(runCommand(environ), demoCommand(), checkCommand(), healthCommand(environ), drainCommand(), versionCommand())
 
 	err := root.Execute()
 	if err == nil {
@@ -72,7 +73,10 @@ exactly, and exports all of it to Prometheus.`,
 		exit = &exitError{exitUsage, err} // cobra's own: unknown command, too many arguments
 	}
 	if exit.err != nil {
-		_, _ = fmt.Fprintf(stderr, "weir: %v\n", exit.err)
+		// Mistakes in a configuration are one a line: each says who found it.
+		for line := range strings.Lines(exit.err.Error()) {
+			_, _ = fmt.Fprintf(stderr, "weir: %s\n", strings.TrimRight(line, "\n"))
+		}
 	}
 	return exit.code
 }
