@@ -176,7 +176,8 @@ type clientConn struct {
 	peerOf  *Settings // under which peerIs was made
 
 	parkedSince atomic.Int64 // on the clock; 0 while it is not parked
-	gone        atomic.Bool  // the client has hung up
+	hup         atomic.Bool  // the poller has told of a hang-up
+	gone        atomic.Bool  // the client has left: it hung up and nothing is unread
 
 	mu sync.Mutex
 	// idle is true while the connection waits for the first byte of a request.
@@ -320,6 +321,7 @@ func (c *clientConn) linger(x *stream) {
 
 // hungUp is told by the poller that the client has closed its side.
 func (c *clientConn) hungUp() {
+	c.hup.Store(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// What is unread comes first: requests that were sent ahead. Over TLS it is
@@ -331,6 +333,20 @@ func (c *clientConn) hungUp() {
 	if c.origin != nil {
 		c.origin.interrupt()
 	}
+}
+
+// leftAlready reports whether the client hung up before anybody looked, right after it
+// sent its request.
+func (c *clientConn) leftAlready() bool {
+	if !c.hup.Load() {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tls || c.reader.atEnd(c.conn) {
+		c.leave()
+	}
+	return c.gone.Load()
 }
 
 // leave notes that the client has left. It needs mu.

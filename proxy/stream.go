@@ -288,7 +288,12 @@ func (x *stream) carry(n int) connState {
 	x.held = x.source.Hold(n)
 	x.request.Rebase(x.held)
 	x.account.target = view(x.request.Target())
-	state := x.admitAndForward()
+	state := connClose
+	if x.c.leftAlready() {
+		x.settle(errClientGone)
+	} else {
+		state = x.admitAndForward()
+	}
 	x.source.Release()
 	return state
 }
