@@ -125,11 +125,15 @@ func (c *cell) measure(ctx context.Context, p *peer, dir string, seconds int) (*
 	if err != nil {
 		return nil, err
 	}
+	address := p.address
+	if c.bytesPer() > 0 && p.large != "" {
+		address = p.large
+	}
 	var l *loaded
 	if c.h2c {
-		l, err = c.runH2Load(ctx, p.address, dir, seconds)
+		l, err = c.runH2Load(ctx, address, dir, seconds)
 	} else {
-		l, err = c.runWrk(ctx, p.address, dir, seconds)
+		l, err = c.runWrk(ctx, address, dir, seconds)
 	}
 	if err != nil {
 		return nil, err

@@ -177,6 +177,7 @@ const notes = `## How to read it
 - For refusals the limit is held full by other connections, whose responses trickle;
   HAProxy, whose maxconn queues, has a rule that refuses. In the cells before, nothing
   is refused.
+- HAProxy takes 10 MiB bodies on a second frontend, with splicing on.
 - Uploads are answered once the function has all of the body.
 - Allocations are the process's own count (go_memstats_mallocs_total) over the
   load, less that of a scrape. What probes and new connections allocate is in it,
