@@ -45,7 +45,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 			[]string{"--config=" + several},
 			nil, 2,
 			"weir: config: limits.max_inflight: \"ten\" is not a number, \"auto\" or 0 (" + several + ":2)\n" +
-				"config: limits.queue_timeout: \"soon\" is not a duration such as 500ms, 5s or 1m30s (" + several + ":3)\n",
+				"weir: config: limits.queue_timeout: \"soon\" is not a duration such as 500ms, 5s or 1m30s (" + several + ":3)\n",
 		},
 		{
 			"a file that is not there",

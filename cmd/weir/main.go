@@ -73,12 +73,19 @@ exactly, and exports all of it to Prometheus.`,
 		exit = &exitError{exitUsage, err} // cobra's own: unknown command, too many arguments
 	}
 	if exit.err != nil {
-		// Mistakes in a configuration are one a line: each says who found it.
-		for line := range strings.Lines(exit.err.Error()) {
-			_, _ = fmt.Fprintf(stderr, "weir: %s\n", strings.TrimRight(line, "\n"))
-		}
+		say(stderr, exit.err)
 	}
 	return exit.code
+}
+
+// say prints an error. Of the mistakes in a configuration, one a line, each says
+// who found it.
+func say(w io.Writer, err error) {
+	text := err.Error()
+	if errors.As(err, new(config.Errors)) {
+		text = strings.ReplaceAll(text, "\n", "\nweir: ")
+	}
+	_, _ = fmt.Fprintf(w, "weir: %s\n", text)
 }
 
 func checkCommand() *cobra.Command {
