@@ -36,8 +36,8 @@ func TestMeanConcurrencyOfLongCallsIsWhatTheFunctionCounted(t *testing.T) {
 	w := start(t, "--upstream="+f.url())
 	w.awaitReady(t)
 	c := newClients(t)
-	c.keep(t, 12, callFor(w, 300*time.Millisecond, 900*time.Millisecond, 450*time.Millisecond, 1500*time.Millisecond),
-		func(int) time.Duration { return 150 * time.Millisecond })
+	c.keep(t, 12, callFor(w, 600*time.Millisecond, 1800*time.Millisecond, 900*time.Millisecond, 2500*time.Millisecond),
+		func(int) time.Duration { return 250 * time.Millisecond })
 	eventually(t, "calls under way", func() (bool, string) { return f.ended.now() > 0, "none has ended" })
 
 	from := w.scrape(t)

@@ -11,5 +11,5 @@
 //
 //	WEIR_BINARY=/path/to/weir   tests this executable instead of building one
 //	WEIR_STORM=1000000          requests of the storm; where not set, 100,000,
-//	                            and 30,000 with -short or the race detector
+//	                            and 40,000 with -short or the race detector
 package e2e

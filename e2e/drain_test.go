@@ -164,9 +164,13 @@ func mustRefuseConnections(t testing.TB, addr string) {
 }
 
 func TestDrainLetsEverybodyFinishWhoIsInside(t *testing.T) {
+	eachEngine(t, testDrainLetsEverybodyFinish)
+}
+
+func testDrainLetsEverybodyFinish(t *testing.T, engine string) {
 	t.Parallel()
 	f := newHolding(t)
-	w := start(t, "--upstream="+f.url(), "--max-inflight=6", "--overflow=wait", "--queue-timeout=5m", "--drain-timeout=5m")
+	w := start(t, engine, "--upstream="+f.url(), "--max-inflight=6", "--overflow=wait", "--queue-timeout=5m", "--drain-timeout=5m")
 	w.awaitReady(t)
 	url := "http://" + w.data
 	clients := manners(t)
@@ -250,9 +254,13 @@ func TestDrainLetsEverybodyFinishWhoIsInside(t *testing.T) {
 // Whatever is sent while weir drains is either answered by the function or
 // refused in order, until the last one inside has finished.
 func TestDrainUnderLoadFailsNobody(t *testing.T) {
+	eachEngine(t, testDrainUnderLoad)
+}
+
+func testDrainUnderLoad(t *testing.T, engine string) {
 	t.Parallel()
 	f := newHolding(t)
-	w := start(t, "--upstream="+f.url(), "--max-inflight=8", "--overflow=wait", "--queue-timeout=5m", "--drain-timeout=5m")
+	w := start(t, engine, "--upstream="+f.url(), "--max-inflight=8", "--overflow=wait", "--queue-timeout=5m", "--drain-timeout=5m")
 	w.awaitReady(t)
 	url := "http://" + w.data
 	clients := manners(t)
@@ -317,6 +325,10 @@ func TestDrainUnderLoadFailsNobody(t *testing.T) {
 }
 
 func TestDrainIsCutShort(t *testing.T) {
+	eachEngine(t, testDrainIsCutShort)
+}
+
+func testDrainIsCutShort(t *testing.T, engine string) {
 	for _, tt := range []struct {
 		name  string
 		flags []string
@@ -330,7 +342,7 @@ func TestDrainIsCutShort(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := newHolding(t)
-			w := start(t, append([]string{"--upstream=" + f.url()}, tt.flags...)...)
+			w := start(t, append([]string{engine, "--upstream=" + f.url()}, tt.flags...)...)
 			w.awaitReady(t)
 			clients := manners(t)
 			held := map[string]<-chan answer{}

@@ -75,6 +75,17 @@ func build() (string, error) {
 	return path, nil
 }
 
+// engines carry HTTP/1.x within weir: its own, and Go's for what that does not
+// carry. What is promised of a request may not depend on which one it was.
+var engines = []string{"own", "nethttp"}
+
+// eachEngine runs a test with the flag that chooses each of the engines.
+func eachEngine(t *testing.T, test func(t *testing.T, flag string)) {
+	for _, name := range engines {
+		t.Run(name, func(t *testing.T) { test(t, "--http-engine="+name) })
+	}
+}
+
 // eventually polls until cond holds, and fails the test when it never does.
 // cond says what it saw, for the failure's message.
 func eventually(t testing.TB, what string, cond func() (ok bool, saw string)) {

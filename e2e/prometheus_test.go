@@ -78,7 +78,7 @@ func TestPrometheusShowsTheTrueFigures(t *testing.T) {
 	// More clients than slots; those refused come back.
 	countedClients, shortClients := newClients(t), newClients(t)
 	loads := []*load{
-		countedClients.keep(t, 16, callFor(countedWeir, 200*time.Millisecond, 800*time.Millisecond, 350*time.Millisecond, 500*time.Millisecond),
+		countedClients.keep(t, 16, callFor(countedWeir, 300*time.Millisecond, 1200*time.Millisecond, 500*time.Millisecond, 800*time.Millisecond),
 			func(status int) time.Duration {
 				if status == http.StatusTooManyRequests {
 					return 150 * time.Millisecond
@@ -86,7 +86,7 @@ func TestPrometheusShowsTheTrueFigures(t *testing.T) {
 				return 60 * time.Millisecond
 			}),
 		binClients.keep(t, 5, func(worker, n int) string {
-			return "http://" + binWeir.data + []string{"/delay/0.4", "/status/503", "/bytes/2048", "/drip?duration=600ms&numbytes=6", "/get"}[(worker+n)%5]
+			return "http://" + binWeir.data + []string{"/delay/0.8", "/status/503", "/bytes/2048", "/drip?duration=1s&numbytes=5", "/get"}[(worker+n)%5]
 		}, func(int) time.Duration { return 100 * time.Millisecond }),
 		shortClients.keep(t, 8, callFor(shortWeir, time.Millisecond), func(int) time.Duration { return 5 * time.Millisecond }),
 	}

@@ -43,7 +43,7 @@ var deeds = []deed{
 		return a.exchange("GET /ok", "Connection: close\r\n", "", 200)
 	}},
 	{"stream", 4, func(a *actor) (string, error) { return a.exchange("GET /stream", "", "", 200) }},
-	{"waiting", 10, func(a *actor) (string, error) { return a.exchange("GET /wait", "", "", 200) }},
+	{"waiting", 14, func(a *actor) (string, error) { return a.exchange("GET /wait", "", "", 200) }},
 	{"panic", 2, func(a *actor) (string, error) { return a.exchange("GET /panic", "", "", 502) }},
 	{"connection cut", 2, func(a *actor) (string, error) { return a.exchange("POST /cut", "Content-Length: 0\r\n", "", 502) }},
 	{"late panic", 2, func(a *actor) (string, error) { return a.exchange("GET /panic-late", "", "", cutShort) }},

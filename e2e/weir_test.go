@@ -105,7 +105,7 @@ func (w *weir) close(t testing.TB) {
 		}
 	}
 	if t.Failed() {
-		t.Logf("%s said:\n%s", strings.Join(w.cmd.Args, " "), tail(log, 8000))
+		t.Logf("%s said:\n%s", strings.Join(w.cmd.Args, " "), tail(log, 64<<10))
 	}
 }
 
@@ -117,19 +117,20 @@ func tail(s string, n int) string {
 }
 
 // wait waits for weir's end and gives its exit code. Where weir goes on, it
-// fails the test and kills weir.
+// fails the test and ends weir so that its log holds what it was doing.
 func (w *weir) wait(t testing.TB) int {
 	t.Helper()
 	w.judged = true
-	select {
-	case <-w.exited:
-	case <-time.After(patience):
-		t.Errorf("weir did not end within %v", patience)
-		if err := w.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			t.Errorf("killing weir: %v", err)
+	for _, last := range []os.Signal{syscall.SIGQUIT, os.Kill} {
+		select {
+		case <-w.exited:
+			return w.code
+		case <-time.After(patience):
+			t.Errorf("weir did not end within %v", patience)
+			w.signal(t, last)
 		}
-		<-w.exited
 	}
+	<-w.exited
 	return w.code
 }
 
