@@ -1,6 +1,9 @@
 package h1
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // Head is what requests and responses have in common: the version, the fields
 // and what they say about the message. It is reached through Request and
@@ -187,8 +190,7 @@ func valueEnd(b []byte) int {
 	// Eight bytes at a time while none of them is below 0x20 or is 0x7f.
 	for ; i+8 <= len(b); i += 8 {
 		const ones, tops = 0x0101010101010101, 0x8080808080808080
-		w := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 |
-			uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+		w := binary.LittleEndian.Uint64(b[i:])
 		below := (w - ones*0x20) &^ w & tops // some byte < 0x20
 		del := w ^ ones*0x7f
 		del = (del - ones) &^ del & tops // some byte == 0x7f
