@@ -41,6 +41,11 @@ func (h *handOvers) Close() error {
 	return nil
 }
 
+// keptOpen is a listener that its server does not close.
+type keptOpen struct{ net.Listener }
+
+func (keptOpen) Close() error { return nil }
+
 func (h *handOvers) Addr() net.Addr { return handOverAddr{} }
 
 type handOverAddr struct{}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,9 @@ func (w *responseWriter) WriteHeader(status int) {
 		if h := w.Header(); h["Content-Type"] == nil {
 			h["Content-Type"] = nil
 		}
+	}
+	if status < 200 && !w.x.r.ProtoAtLeast(1, 1) {
+		return // HTTP/1.0 knows no interim responses
 	}
 	w.x.dog.begin(&w.x.dog.writing)
 	w.ResponseWriter.WriteHeader(status)
@@ -110,13 +114,20 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case err == io.EOF: //nolint:errorlint // readers return it bare
 		b.ended.Store(true)
 		for name, values := range b.x.r.Trailer {
-			b.trailer[name] = values
+			if isToken(name) && !vouched(name) && !slices.Contains(notInTrailers, name) {
+				b.trailer[name] = values
+			}
 		}
 	case err != nil:
 		b.failed(err)
 	}
 	return n, err
 }
+
+// notInTrailers are fields that a trailer section must not carry (RFC 9110,
+// 6.5.1): a function that merged them would frame or route the request anew.
+// net/http drops those of framing itself.
+var notInTrailers = []string{"Host", "Authorization", "Content-Type", "Content-Encoding", "Content-Range", "Te", "Expect", "Max-Forwards", "Cache-Control", "Connection", "Upgrade", "Via"}
 
 // failed notes why the body cannot be read any further.
 func (b *requestBody) failed(err error) {

@@ -108,6 +108,12 @@ func (x *exchange) admit() error {
 	if x.r.Method == http.MethodConnect {
 		return errConnect
 	}
+	if !isToken(x.r.Method) {
+		return errMethod // net/http lets those of HTTP/2 pass
+	}
+	if x.r.RequestURI == "*" && x.r.Method != http.MethodOptions {
+		return errTarget
+	}
 	if limit := x.settings.MaxBodyBytes; limit > 0 && x.r.ContentLength > limit {
 		return &http.MaxBytesError{Limit: limit}
 	}
@@ -140,7 +146,7 @@ func (x *exchange) forward() {
 	x.handedOver = clock()
 	x.dog.watch(x.interrupt)
 	r := x.r.WithContext(ctx)
-	if r.Body != nil && r.Body != http.NoBody {
+	if r.ContentLength != 0 { // HTTP/2 has a body also where there is none to come
 		x.body = &requestBody{x: x, body: r.Body, left: x.settings.MaxBodyBytes}
 		r.Body = x.body
 	}

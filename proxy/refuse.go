@@ -149,7 +149,7 @@ func detail(err error) string {
 	}
 	for _, known := range []error{
 		errRequestTimeout, errResponseStartTimeout, errIdle,
-		errClientSlowToSend, errMalformedBody, errConnect, errUpgrade, errShutdown, errInternal,
+		errClientSlowToSend, errHeadTimeout, errMalformedBody, errMethod, errTarget, errConnect, errUpgrade, errShutdown, errInternal,
 	} {
 		if errors.Is(err, known) {
 			return sentence(known.Error())

@@ -16,6 +16,7 @@ import (
 
 	"weir/limits"
 	"weir/metrics"
+	"weir/proxy/h1"
 )
 
 func (a answer) get(name string) string {
@@ -57,6 +58,11 @@ func TestEveryFailureHasItsStatus(t *testing.T) {
 		{context.Canceled, 499, metrics.OriginClient, "http_request_error"},
 		{&http.MaxBytesError{Limit: 3}, 413, metrics.OriginWeir, "http_request_error"},
 		{errMalformedBody, 400, metrics.OriginWeir, "http_request_error"},
+		{errMethod, 400, metrics.OriginWeir, "http_request_error"},
+		{errTarget, 400, metrics.OriginWeir, "http_request_error"},
+		{errHeadTimeout, 408, metrics.OriginClient, "http_request_error"},
+		{&h1.Error{Status: 414}, 414, metrics.OriginWeir, "http_request_error"},
+		{&h1.Error{Status: 502}, 502, metrics.OriginWeir, "http_protocol_error"},
 		{errConnect, 501, metrics.OriginWeir, "http_request_error"},
 		{errInternal, 500, metrics.OriginWeir, "proxy_internal_error"},
 		{errShutdown, 503, metrics.OriginWeir, "proxy_internal_error"},

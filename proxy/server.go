@@ -85,7 +85,7 @@ func (s *Server) Serve(ln net.Listener) error {
 		return s.served(ln.Addr(), s.serveNetHTTP(ln))
 	}
 	rare := make(chan error, 1)
-	go func() { rare <- s.serveNetHTTP(s.rare) }()
+	go func() { rare <- s.serveNetHTTP(keptOpen{s.rare}) }()
 	err := s.accept(ln)
 	_ = s.rare.Close() // always nil
 	return s.served(ln.Addr(), errors.Join(err, <-rare))
@@ -179,6 +179,10 @@ const drainPoll = 10 * time.Millisecond
 func (s *Server) Drain(ctx context.Context) error {
 	s.proxy.draining.Store(true)
 	s.proxy.gate.Drain()
+	if s.engine != nil {
+		// GOAWAY at once to every HTTP/2 client. New connections still get their 503.
+		go func() { _ = s.http.Shutdown(ctx) }() // and once more below, for its outcome
+	}
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
 	for {

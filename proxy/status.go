@@ -25,6 +25,8 @@ var (
 	errClientGone           = errors.New("the client left")
 	errUpgrade              = errors.New("the function switched protocols without being asked to")
 	errConnect              = errors.New("CONNECT is not for a reverse proxy")
+	errMethod               = errors.New("the request's method is no token")
+	errTarget               = errors.New("the request's target is not one for its method")
 	errMalformedBody        = errors.New("the request's body is not framed as HTTP asks for")
 	errCutShort             = errors.New("the function did not finish its response")
 	errInternal             = errors.New("weir failed")
@@ -77,7 +79,7 @@ func statusFor(err error) verdict {
 		return verdict{http.StatusInternalServerError, metrics.OriginWeir, "proxy_internal_error"}
 	case errors.Is(err, errCutShort):
 		return verdict{http.StatusBadGateway, metrics.OriginWeir, "http_response_incomplete"}
-	case errors.Is(err, errMalformedBody):
+	case errors.Is(err, errMalformedBody), errors.Is(err, errMethod), errors.Is(err, errTarget):
 		return verdict{http.StatusBadRequest, metrics.OriginWeir, "http_request_error"}
 	case errors.As(err, &tooLarge):
 		return verdict{http.StatusRequestEntityTooLarge, metrics.OriginWeir, "http_request_error"}

@@ -17,7 +17,7 @@ var errTunnelled = errors.New("the connection has become a tunnel")
 // on: websocket alone, over HTTP/1.1 on both sides. Above all not h2c: its
 // requests would run past every limit.
 func (x *exchange) mayUpgrade(h http.Header) bool {
-	return x.r.ProtoMajor == 1 && x.p.upstream.http1 &&
+	return x.r.ProtoMajor == 1 && x.r.ProtoMinor == 1 && x.p.upstream.http1 &&
 		len(h["Upgrade"]) == 1 && strings.EqualFold(h["Upgrade"][0], "websocket")
 }
 
