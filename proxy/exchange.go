@@ -120,7 +120,7 @@ func (x *exchange) closing() bool {
 // unreadBody reports whether what is left of the request's body makes the
 // connection useless for another request.
 func (x *exchange) unreadBody(err error) bool {
-	return errors.Is(err, errClientSlowToSend) || errors.Is(err, errMalformedBody) ||
+	return errors.Is(err, errClientSlowToSend) || errors.Is(err, errMalformedBody) || errors.Is(err, errTarget) ||
 		statusFor(err).status == http.StatusRequestEntityTooLarge
 }
 

@@ -114,7 +114,11 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case err == io.EOF: //nolint:errorlint // readers return it bare
 		b.ended.Store(true)
 		for name, values := range b.x.r.Trailer {
-			if isToken(name) && !vouched(name) && !slices.Contains(notInTrailers, name) {
+			switch {
+			case !isToken(name):
+				b.x.fail(errMalformedBody)
+				return n, errMalformedBody
+			case !vouched(name) && !slices.Contains(notInTrailers, name):
 				b.trailer[name] = values
 			}
 		}
@@ -126,8 +130,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 // notInTrailers are fields that a trailer section must not carry (RFC 9110,
 // 6.5.1): a function that merged them would frame or route the request anew.
-// net/http drops those of framing itself.
-var notInTrailers = []string{"Host", "Authorization", "Content-Type", "Content-Encoding", "Content-Range", "Te", "Expect", "Max-Forwards", "Cache-Control", "Connection", "Upgrade", "Via"}
+var notInTrailers = []string{"Content-Length", "Transfer-Encoding", "Trailer", "Host", "Authorization", "Content-Type", "Content-Encoding", "Content-Range", "Te", "Expect", "Max-Forwards", "Cache-Control", "Connection", "Upgrade", "Via"}
 
 // failed notes why the body cannot be read any further.
 func (b *requestBody) failed(err error) {
