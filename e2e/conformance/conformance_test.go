@@ -13,7 +13,7 @@ import (
 
 var (
 	binary = flag.String("conformance.weir", "", "the weir executable to test; built from ./cmd/weir when empty")
-	racy   = flag.Bool("conformance.race", false, "build weir with the race detector, or say that -conformance.weir was")
+	racy   = flag.Bool("conformance.race", raceEnabled, "build weir with the race detector, or say that -conformance.weir was; as the tests are, unless said otherwise")
 )
 
 // parallel is how many cases run at once, unless -parallel says otherwise: they
@@ -51,17 +51,12 @@ func run(m *testing.M) int {
 
 // build compiles ./cmd/weir into dir.
 func build(dir string) (string, error) {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		return "", err
-	}
 	out := filepath.Join(dir, "weir")
 	args := []string{"build", "-o", out}
 	if *racy {
 		args = append(args, "-race")
 	}
-	cmd := exec.Command("go", append(args, "./cmd/weir")...)
-	cmd.Dir = root
+	cmd := exec.Command("go", append(args, "weir/cmd/weir")...)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, output)
 	}

@@ -10,7 +10,7 @@ func NetHTTP() []Expected {
 // OwnEngine lists what weir fails with its own HTTP/1.1 engine. HTTP/2, and
 // HTTP/1.1 to a function that speaks HTTP/2, is net/http's there as well.
 func OwnEngine() []Expected {
-	return slices.Concat(decidedOnHTTP2(), defectsOverHTTP2())
+	return decidedOnHTTP2()
 }
 
 // decidedByNetHTTP is what that package does to HTTP/1.1 before weir is asked.
@@ -56,39 +56,10 @@ func decidedOnHTTP2() []Expected {
 
 // The rest are defects: nothing but weir stands in their way.
 
-func defectsOverHTTP2() []Expected {
-	const bodiless = "every HTTP/2 request is sent on with a body of unknown length, also one that has none, which cannot be repeated"
-	var defects []Expected
-	for _, name := range []string{
-		"forwards/an empty body as one of length 0",
-		"retries/a GET on a kept connection that dies before the response goes once more",
-		"retries/a HEAD likewise",
-		"retries/an OPTIONS likewise",
-		"retries/a DELETE without a body likewise, being idempotent",
-		"retries/a request meets no dead connection out of many",
-		"retries/once only: a function that always dies is 502",
-	} {
-		defects = append(defects, Expected{Case: name, Over: http2Carriers, Reason: bodiless})
-	}
-	return append(defects,
-		Expected{Case: "drain/GOAWAY over HTTP/2, and begun streams end", Reason: "GOAWAY is sent only when nothing is in flight any more"},
-		Expected{Case: "refuses/a method that is no token over HTTP/2", Reason: "net/http lets it pass, and weir answers 502 for it"},
-	)
-}
-
 func defectsOfNetHTTP() []Expected {
-	const (
-		host = "a Host of permitted characters is not parsed"
-		old  = "interim responses are passed to HTTP/1.0 clients"
-	)
+	const host = "a Host of permitted characters is not parsed"
 	return []Expected{
-		{Case: "refuses/an asterisk but for OPTIONS", Reason: "it is forwarded"},
 		{Case: "refuses/host with a broken address", Reason: host},
 		{Case: "refuses/host with a port that is no number", Reason: host},
-		{Case: "refuses/space before the colon of a trailer", Reason: "the field is forwarded with the space in its name"},
-		{Case: "trailers/no framing, routing or identity fields", Reason: "trailers are forwarded unseen"},
-		{Case: "interim/none to an HTTP/1.0 client", Reason: old},
-		{Case: "interim/expect: not of an HTTP/1.0 client", Reason: old},
-		{Case: "upgrade/not of an HTTP/1.0 client", Reason: "the upgrade is forwarded"},
 	}
 }

@@ -112,7 +112,7 @@ func interimCases() []Case {
 			},
 		},
 		{
-			Name: "interim/expect: 100 comes from the function, once",
+			Name: "interim/expect: 100 comes from the function",
 			Run: func(t testing.TB, s *Stage) {
 				expectContinue(t, s, "/echo", 200, 100)
 			},

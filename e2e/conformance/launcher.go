@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -221,6 +222,9 @@ func (in *Instance) Log() string { return in.log.String() }
 // VmHWM, the most that ever was.
 func (in *Instance) Memory(t testing.TB, figure string) int64 {
 	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skipf("weir's memory is read from /proc, which %s has not", runtime.GOOS)
+	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", in.PID))
 	if err != nil {
 		t.Fatalf("weir's memory: %v", err)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -115,6 +116,9 @@ func (s *Stage) stormTunnel(abort bool) {
 // openFiles counts weir's descriptors.
 func (s *Stage) openFiles(t testing.TB) int {
 	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skipf("weir's descriptors are counted in /proc, which %s has not", runtime.GOOS)
+	}
 	entries, err := os.ReadDir("/proc/" + strconv.Itoa(s.Weir.PID) + "/fd")
 	if err != nil {
 		t.Fatalf("weir's descriptors: %v", err)
