@@ -397,12 +397,13 @@ func slowCases() []Case {
 		},
 		{
 			Name: "client/a running request outlives the idle and header timeouts",
-			With: one(Flags{"client-idle-timeout": "300ms", "header-timeout": "300ms"}),
+			// Long enough for a handshake on a busy machine, which they bound as well.
+			With: one(Flags{"client-idle-timeout": "2s", "header-timeout": "2s"}),
 			Run: func(t testing.TB, s *Stage) {
 				gate := s.Function.Hold("/hold")
 				call := s.Go(t, "GET /hold", nil)
 				held := gate.Next(t)
-				<-time.After(time.Second) // longer than the timeouts: the point of the case
+				<-time.After(3 * time.Second) // longer than the timeouts: the point of the case
 				held.Release()
 				call.Response(t).wantBody(t, 200, "held")
 			},
