@@ -90,7 +90,7 @@ func (x *exchange) note(what string, err error) {
 // can not pass for the whole.
 func (x *exchange) answer(err error) {
 	err = x.failure(err)
-	if x.r.Context().Err() != nil && !errors.Is(err, errClientGone) && statusFor(err).origin != metrics.OriginClient && !isTimeout(err) {
+	if x.clientLeft() && !errors.Is(err, errClientGone) && statusFor(err).origin != metrics.OriginClient && !isTimeout(err) {
 		err = errClientGone // whatever else failed, failed because of it
 	}
 	x.fail(err)
@@ -110,6 +110,12 @@ func (x *exchange) answer(err error) {
 	if a.body != nil && x.r.Method != http.MethodHead {
 		_, _ = x.w.Write(a.body) // a client that left cannot be told
 	}
+}
+
+// clientLeft reports whether the request's context has ended because the client
+// left, and not because the reading of its body was cut short.
+func (x *exchange) clientLeft() bool {
+	return x.r.Context().Err() != nil && (x.body == nil || !x.body.isInterrupted())
 }
 
 // closing reports whether the connection ends with this exchange.
@@ -161,7 +167,7 @@ func (x *exchange) abortCause(panicked any) error {
 	case panicked != http.ErrAbortHandler: //nolint:errorlint // a panic's value
 		x.p.log.Error("panic while forwarding a request; this is a bug of weir's", "panic", panicked, "stack", string(debug.Stack()))
 		return errInternal
-	case x.w.err != nil || x.r.Context().Err() != nil:
+	case x.w.err != nil || x.clientLeft():
 		return errClientGone
 	}
 	return errCutShort

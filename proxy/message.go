@@ -196,7 +196,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	}
 	if err != nil {
 		b.x.answered.CompareAndSwap(0, int64(clock()))
-		if err != io.EOF && b.x.r.Context().Err() == nil { //nolint:errorlint // readers return it bare
+		if err != io.EOF && !b.x.clientLeft() { //nolint:errorlint // readers return it bare
 			b.x.fail(errCutShort)
 		}
 	}

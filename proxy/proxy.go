@@ -133,11 +133,17 @@ func (x *exchange) forward() {
 			x.p.log.Error("full duplex is not to be had on this connection", "err", err)
 		}
 	}
-	ctx := x.r.Context()
-	if x.finishAborted {
-		ctx = context.WithoutCancel(ctx)
+	// Not derived from the request's context: that ends also when the reading of the
+	// body is cut short because the answer is there.
+	ctx := context.WithValue(context.WithoutCancel(x.r.Context()), exchangeKey{}, x)
+	ctx, x.cancel = context.WithCancelCause(ctx)
+	if !x.finishAborted {
+		defer context.AfterFunc(x.r.Context(), func() {
+			if x.clientLeft() {
+				x.cancel(errClientGone)
+			}
+		})()
 	}
-	ctx, x.cancel = context.WithCancelCause(context.WithValue(ctx, exchangeKey{}, x))
 	defer x.cancel(nil)
 	x.dog = watchdog{
 		request: x.requestTimeout, responseStart: x.responseStartTimeout, idle: x.settings.IdleTimeout,
@@ -218,7 +224,7 @@ func (p *Proxy) responded(res *http.Response) error {
 	x := exchangeOf(res.Request.Context())
 	x.dog.started.Store(true)
 	x.dog.moved.Store(x.dog.now())
-	if x.r.Context().Err() != nil {
+	if x.clientLeft() {
 		x.fail(errClientGone) // only where the exchange goes on without its client
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
