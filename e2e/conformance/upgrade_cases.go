@@ -405,7 +405,7 @@ func tunnelSlotCases() []Case {
 		{
 			Name: "upgrade/a tunnel is exempt from the request's timeouts", Over: http1Carriers,
 			With: Settings{Flags: Flags{
-				"timeout": "500ms", "response-start-timeout": "500ms", "header-timeout": "500ms",
+				"timeout": "500ms", "response-start-timeout": "500ms", "header-timeout": "2s",
 				"client-idle-timeout": "500ms", "client-read-timeout": "500ms", "client-write-timeout": "500ms",
 			}},
 			Run: func(t testing.TB, s *Stage) {
@@ -413,7 +413,7 @@ func tunnelSlotCases() []Case {
 				c := open(t, s)
 				c.Send("x")
 				c.Take("x")
-				<-time.After(1500 * time.Millisecond) // longer than the timeouts: the point of the case
+				<-time.After(2500 * time.Millisecond) // longer than the timeouts: the point of the case
 				c.Send("y")
 				c.Take("y")
 			},
