@@ -296,10 +296,14 @@ func finishCases() []Case {
 			With: Settings{Flags: Flags{"max-inflight": "1", "on-client-abort": "finish", "timeout": "1s"}},
 			Run: func(t testing.TB, s *Stage) {
 				gate := s.Function.Hold("/hold")
+				start := time.Now()
 				call := s.Go(t, "GET /hold", nil)
 				held := gate.Next(t)
 				call.Cancel()
 				held.AwaitCanceled(t)
+				if took := time.Since(start); took < time.Second {
+					t.Errorf("cancelled after %v, before the timeout of 1 s", took)
+				}
 				s.awaitMetric(t, 0, "weir_inflight_requests")
 			},
 		},

@@ -268,6 +268,24 @@ func offer[T any](t testing.TB, what string, c chan<- T, v T) {
 	}
 }
 
+// forBehind repeats cases for each kind of function. The first kind keeps the
+// name and the carriers; the others run over those in the clear, since neither
+// knows of the other.
+func forBehind(kinds []Behind, cases []Case) []Case {
+	var all []Case
+	for i, kind := range kinds {
+		for _, c := range cases {
+			c.Behind = kind
+			if i > 0 {
+				c.Name += ", from " + kind.String()
+				c.Over = slices.DeleteFunc(slices.Clone(c.carriers()), func(c Carrier) bool { return c.TLS })
+			}
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
 func (b Behind) String() string {
 	return [...]string{
 		"a function over HTTP/1.1", "a function over h2c", "a function over a Unix socket",

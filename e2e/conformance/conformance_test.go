@@ -18,7 +18,7 @@ var (
 
 // parallel is how many cases run at once, unless -parallel says otherwise: they
 // mostly wait.
-const parallel = "12"
+const parallel = "16"
 
 func TestMain(m *testing.M) {
 	flag.Parse()

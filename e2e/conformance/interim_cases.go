@@ -274,19 +274,3 @@ func expectContinue(t testing.TB, s *Stage, path string, status int, interims ..
 		}
 	}
 }
-
-// forBehind repeats cases for each kind of function; the first kind keeps the
-// name.
-func forBehind(kinds []Behind, cases []Case) []Case {
-	var all []Case
-	for i, kind := range kinds {
-		for _, c := range cases {
-			c.Behind = kind
-			if i > 0 {
-				c.Name += ", from " + kind.String()
-			}
-			all = append(all, c)
-		}
-	}
-	return all
-}

@@ -119,6 +119,10 @@ func (c *Conn) TryResponse(method string) (*Response, error) {
 			resp.Status == http.StatusNoContent, resp.Status == http.StatusNotModified:
 		default:
 			resp.Body, resp.Trailer, resp.BodyErr = readBody(c.r, resp.Fields, true)
+			if errors.Is(resp.BodyErr, os.ErrDeadlineExceeded) { // hangs; that is no abort
+				c.t.Helper()
+				c.t.Fatalf("the response's body did not end within %v, after %d bytes", patience, len(resp.Body))
+			}
 		}
 		return resp, nil
 	}
@@ -136,6 +140,10 @@ func (c *Conn) Head() *Response {
 
 func (c *Conn) readResponseHead() (*Response, error) {
 	h, err := readHead(c.r)
+	if errors.Is(err, os.ErrDeadlineExceeded) { // hangs; that is no abort
+		c.t.Helper()
+		c.t.Fatalf("no response within %v, only %q", patience, h.raw)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("after %q: %w", h.raw, err)
 	}
