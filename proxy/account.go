@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -57,16 +56,6 @@ func (p *Proxy) settle(s *Settings, slot *limits.Slot, a *account) {
 	if s.AccessLog == AccessAll || (s.AccessLog == AccessErrors && v.status >= 400) {
 		p.logAccess(a, v, now-a.began, waited, throttled)
 	}
-}
-
-// throttleOf returns the refusal that err is, nil if it is none.
-func throttleOf(err error) *limits.Throttle {
-	if err == nil {
-		return nil // without the allocation below
-	}
-	var t *limits.Throttle
-	errors.As(err, &t)
-	return t
 }
 
 func outcome(v verdict) limits.Outcome {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"math"
 	"net"
+	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +29,7 @@ type engine struct {
 
 	mu       sync.Mutex
 	conns    map[*clientConn]struct{}
+	parked   int         // of conns, when memory was last given back
 	idleEnds *time.Timer // looks for parked connections that have been idle too long
 	closed   bool
 }
@@ -37,9 +40,15 @@ const (
 	// answerBuffer holds what is read of a response at a time.
 	answerBuffer = 16 << 10
 	// parkAfter is how long a connection may be idle and keep its goroutine.
-	parkAfter = time.Second
+	// Short, for each holds buffers meanwhile; long enough to be spared where
+	// requests follow each other.
+	parkAfter = 200 * time.Millisecond
 	// parkedCheck is how often the age of parked connections is looked at.
 	parkedCheck = time.Second
+	// parkedWave is how many more connections must be parked for the memory that
+	// they needed while they were busy to be given back at once. Left alone, the
+	// runtime would keep it for minutes where little happens.
+	parkedWave = 1000
 	// lingering bounds how long a connection that was refused something is kept,
 	// so that the client reads why before it learns that nobody listens.
 	lingering = 500 * time.Millisecond
@@ -109,11 +118,21 @@ func (e *engine) untrack(c *clientConn) {
 func (e *engine) endIdle() {
 	now := clock()
 	var old []*clientConn
+	parked := 0
 	e.mu.Lock()
 	for c := range e.conns {
-		if since := time.Duration(c.parkedSince.Load()); since > 0 && e.o.IdleTimeout > 0 && now-since >= e.o.IdleTimeout {
+		since := time.Duration(c.parkedSince.Load())
+		if since == 0 {
+			continue
+		}
+		parked++
+		if e.o.IdleTimeout > 0 && now-since >= e.o.IdleTimeout {
 			old = append(old, c)
 		}
+	}
+	wave := parked >= e.parked+parkedWave
+	if wave || parked < e.parked {
+		e.parked = parked
 	}
 	if !e.closed {
 		e.idleEnds.Reset(parkedCheck)
@@ -121,6 +140,11 @@ func (e *engine) endIdle() {
 	e.mu.Unlock()
 	for _, c := range old {
 		c.closeParked()
+	}
+	if wave {
+		// Twice, for pools keep what they hold over one collection.
+		runtime.GC()
+		debug.FreeOSMemory()
 	}
 }
 

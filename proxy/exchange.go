@@ -97,7 +97,7 @@ func (x *exchange) answer(err error) {
 	if x.w.started.Load() || errors.Is(err, errClientGone) {
 		panic(http.ErrAbortHandler)
 	}
-	a := answerTo(err, x.grpc, x.closing() || x.unreadBody(err))
+	a := x.p.refusals.answerTo(err, x.grpc, x.closing() || x.unreadBody(err))
 	h := x.w.Header()
 	clear(h)
 	for _, f := range a.fields {

@@ -39,6 +39,7 @@ type Proxy struct {
 	ready    http.Handler
 
 	settings  atomic.Pointer[Settings]
+	refusals  refusals
 	draining  atomic.Bool
 	forwarder *httputil.ReverseProxy
 

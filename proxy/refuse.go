@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"weir/limits"
@@ -53,12 +54,41 @@ const (
 	grpcUnavailable       = 14
 )
 
+// refusals keeps the latest answers to refused requests: under overload they are
+// the same over and over.
+type refusals [8]atomic.Pointer[refusal]
+
+type refusal struct {
+	reason           limits.Reason
+	limit, remaining int
+	retryAfter       time.Duration
+	closing          bool
+	answer           answer
+}
+
+// answerTo is answerTo, with a memory for refusals. The answer is shared: it must
+// not be changed.
+func (r *refusals) answerTo(err error, grpc, closing bool) answer {
+	t := throttleOf(err)
+	if t == nil || grpc {
+		return answerTo(err, grpc, closing)
+	}
+	place := &r[int(t.RetryAfter/time.Second)%len(r)]
+	if k := place.Load(); k != nil && k.reason == t.Reason && k.limit == t.Limit && k.remaining == t.Remaining &&
+		k.retryAfter == t.RetryAfter && k.closing == closing {
+		return k.answer
+	}
+	a := answerTo(err, grpc, closing)
+	place.Store(&refusal{t.Reason, t.Limit, t.Remaining, t.RetryAfter, closing, a})
+	return a
+}
+
 // answerTo makes the response for a request that weir itself ends with err.
 // close asks the client to give up its connection.
 func answerTo(err error, grpc, closing bool) answer {
 	v := statusFor(err)
-	var throttle *limits.Throttle
-	refused := errors.As(err, &throttle)
+	throttle := throttleOf(err)
+	refused := throttle != nil
 
 	proxyStatus := "weir; error=" + v.proxyError
 	a := answer{status: v.status}
@@ -109,8 +139,7 @@ func answerTo(err error, grpc, closing bool) answer {
 // detail says what happened in words that give nothing away about the inside:
 // no addresses, no paths.
 func detail(err error) string {
-	var throttle *limits.Throttle
-	if errors.As(err, &throttle) {
+	if throttle := throttleOf(err); throttle != nil {
 		switch throttle.Reason {
 		case limits.ReasonMaxInflight:
 			return fmt.Sprintf("All %d slots of the function are taken.", throttle.Limit)

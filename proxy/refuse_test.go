@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,29 @@ func TestARefusalSaysWhyAndWhenToComeBack(t *testing.T) {
 	a = answerTo(&limits.Throttle{Reason: limits.ReasonDraining, Limit: 10, RetryAfter: time.Second}, false, true)
 	if a.status != 503 || a.get("Retry-After") != "1" || a.get("RateLimit") != "" || a.get("Connection") != "close" {
 		t.Errorf("draining: %d %v", a.status, a.fields)
+	}
+}
+
+func TestARememberedRefusalIsTheSameAsAFreshOne(t *testing.T) {
+	var r refusals
+	for range 3 {
+		for _, reason := range limits.Reasons() {
+			for _, retry := range []time.Duration{time.Second, 2 * time.Second, 9 * time.Second} {
+				for limit := 1; limit <= 3; limit++ {
+					for _, grpc := range []bool{false, true} {
+						for _, closing := range []bool{false, true} {
+							err := &limits.Throttle{Reason: reason, Limit: limit, Remaining: limit - 1, RetryAfter: retry}
+							if got, want := r.answerTo(err, grpc, closing), answerTo(err, grpc, closing); !reflect.DeepEqual(got, want) {
+								t.Fatalf("%+v: %+v, want %+v", err, got, want)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	if got := r.answerTo(errConnect, false, false); got.status != 501 {
+		t.Errorf("status %d", got.status)
 	}
 }
 

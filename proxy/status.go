@@ -45,8 +45,13 @@ type verdict struct {
 
 // statusFor is the only place where errors become statuses.
 func statusFor(err error) verdict {
+	if t := throttleOf(err); t != nil { // first, for there may be many
+		if t.Reason == limits.ReasonDraining {
+			return verdict{http.StatusServiceUnavailable, metrics.OriginWeir, "http_request_denied"}
+		}
+		return verdict{http.StatusTooManyRequests, metrics.OriginWeir, "connection_limit_reached"}
+	}
 	var (
-		throttle  *limits.Throttle
 		tooLarge  *http.MaxBytesError
 		dns       *net.DNSError
 		op        *net.OpError
@@ -62,11 +67,6 @@ func statusFor(err error) verdict {
 			return verdict{framed.Status, metrics.OriginWeir, "http_protocol_error"}
 		}
 		return verdict{framed.Status, metrics.OriginWeir, "http_request_error"}
-	case errors.As(err, &throttle):
-		if throttle.Reason == limits.ReasonDraining {
-			return verdict{http.StatusServiceUnavailable, metrics.OriginWeir, "http_request_denied"}
-		}
-		return verdict{http.StatusTooManyRequests, metrics.OriginWeir, "connection_limit_reached"}
 	case errors.Is(err, errClientSlowToSend), errors.Is(err, errHeadTimeout):
 		return verdict{http.StatusRequestTimeout, metrics.OriginClient, "http_request_error"}
 	case errors.Is(err, errClientSlowToRead), errors.Is(err, errClientGone), errors.Is(err, context.Canceled):
@@ -118,4 +118,14 @@ func isProtocolError(text string) bool {
 		}
 	}
 	return false
+}
+
+// throttleOf returns the refusal that err is, nil if it is none.
+func throttleOf(err error) *limits.Throttle {
+	if t, ok := err.(*limits.Throttle); ok || err == nil { //nolint:errorlint // the common case, without reflection
+		return t
+	}
+	var t *limits.Throttle
+	errors.As(err, &t)
+	return t
 }

@@ -375,7 +375,7 @@ func (x *stream) answer(err error, closing bool) bool {
 	if err := x.c.boundWrite(x.settings.ClientWriteTimeout); err != nil {
 		return false
 	}
-	a := answerTo(err, x.grpc, false)
+	a := x.c.e.p.refusals.answerTo(err, x.grpc, false)
 	b := h1.AppendStatus(x.sink.Begin(), a.status, http.StatusText(a.status))
 	for _, f := range a.fields {
 		b = h1.AppendField(b, f.name, f.value)
