@@ -174,7 +174,7 @@ func cleanCases() []Case {
 		},
 		{
 			Name: "client/an answer that came too late never answers the next request", Behind: Scripted,
-			With: Settings{Flags: Flags{"response-start-timeout": "500ms"}},
+			With: Settings{Flags: Flags{"response-start-timeout": "1s"}},
 			Run: func(t testing.TB, s *Stage) {
 				late := make(chan struct{})
 				inStep(s, late)
@@ -318,7 +318,7 @@ func slowCases() []Case {
 	return []Case{
 		{
 			Name: "client/a head that does not come is given up, and holds no slot",
-			Over: http1Carriers, With: one(Flags{"header-timeout": "1s"}),
+			Over: http1Carriers, With: one(Flags{"header-timeout": "2s"}),
 			Run: func(t testing.TB, s *Stage) {
 				c := s.Dial(t)
 				c.Send("GET / HTTP/1.1\r\nHost: h\r\nX-A: b")
@@ -337,7 +337,7 @@ func slowCases() []Case {
 		},
 		{
 			Name: "client/a head that trickles is given up as well",
-			Over: http1Carriers, With: one(Flags{"header-timeout": "1s"}),
+			Over: http1Carriers, With: one(Flags{"header-timeout": "2s"}),
 			Run: func(t testing.TB, s *Stage) {
 				c := s.Dial(t)
 				c.Send("GET / HTTP/1.1\r\nHost: h\r\n")
@@ -378,7 +378,7 @@ func slowCases() []Case {
 		},
 		{
 			Name: "client/a kept connection is closed after the idle time",
-			Over: http1Carriers, With: one(Flags{"client-idle-timeout": "500ms"}),
+			Over: http1Carriers, With: one(Flags{"client-idle-timeout": "1s"}),
 			Run: func(t testing.TB, s *Stage) {
 				c := s.Dial(t)
 				c.Exchange("GET / HTTP/1.1\r\nHost: h\r\n\r\n").want(t, 200)
@@ -389,7 +389,7 @@ func slowCases() []Case {
 		},
 		{
 			Name: "client/a kept connection is closed after the idle time, over HTTP/2 with GOAWAY",
-			Over: http2Carriers, With: one(Flags{"client-idle-timeout": "500ms"}),
+			Over: http2Carriers, With: one(Flags{"client-idle-timeout": "1s"}),
 			Run: func(t testing.TB, s *Stage) {
 				f := s.Frames(t)
 				f.Exchange(s.request("GET /")...).want(t, 200)
@@ -414,7 +414,7 @@ func slowCases() []Case {
 		},
 		{
 			Name: "client/a body without progress is given up, and its slot freed",
-			With: one(Flags{"client-read-timeout": "1s"}),
+			With: one(Flags{"client-read-timeout": "2s"}),
 			Run: func(t testing.TB, s *Stage) {
 				ended := make(chan error, 1)
 				s.Function.Handle("/up", func(_ http.ResponseWriter, r *http.Request) {
@@ -508,12 +508,12 @@ func slowCases() []Case {
 		},
 		{
 			Name: "client/a function that is slow to send is not taken for a client that is slow to read",
-			With: one(Flags{"client-write-timeout": "500ms", "client-read-timeout": "500ms"}),
+			With: one(Flags{"client-write-timeout": "1s", "client-read-timeout": "1s"}),
 			Run: func(t testing.TB, s *Stage) {
 				s.Function.Handle("/slow", func(w http.ResponseWriter, _ *http.Request) {
 					io.WriteString(w, "begun") //nolint:errcheck // seen by the case
 					flush(w)
-					<-time.After(1500 * time.Millisecond) // longer than the timeouts: the point of the case
+					<-time.After(2500 * time.Millisecond) // longer than the timeouts: the point of the case
 					io.WriteString(w, " ended")           //nolint:errcheck // seen by the case
 				})
 				s.roundTrip(t, "GET /slow").wantBody(t, 200, "begun ended")

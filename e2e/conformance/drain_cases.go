@@ -228,7 +228,7 @@ func drainCases() []Case {
 		},
 		{
 			Name: "drain/after the delay: not ready at once, still admitting until then",
-			With: Settings{Flags: Flags{"drain-delay": "2s"}},
+			With: Settings{Flags: Flags{"drain-delay": "3s"}},
 			Run: func(t testing.TB, s *Stage) {
 				signalled := time.Now()
 				s.Weir.Signal(t, syscall.SIGTERM)
@@ -239,14 +239,14 @@ func drainCases() []Case {
 				gate := s.Function.Hold("/hold")
 				call := s.Go(t, "GET /hold", nil)
 				held := gate.Next(t)
-				if took := time.Since(signalled); took > 2*time.Second {
+				if took := time.Since(signalled); took > 3*time.Second {
 					t.Logf("the machine took %v; the newcomer came after the delay", took)
 				}
 				held.Release()
 				call.Response(t).wantBody(t, 200, "held")
 				ended(t, s)
-				if took := time.Since(signalled); took < 2*time.Second {
-					t.Errorf("weir ended %v after the signal, within its delay of 2 s", took)
+				if took := time.Since(signalled); took < 3*time.Second {
+					t.Errorf("weir ended %v after the signal, within its delay of 3 s", took)
 				}
 			},
 		},
@@ -273,7 +273,7 @@ func drainCases() []Case {
 		},
 		{
 			Name: "drain/its timeout ends tunnels",
-			Over: http1Carriers, With: Settings{Flags: Flags{"drain-timeout": "1s"}},
+			Over: http1Carriers, With: Settings{Flags: Flags{"drain-timeout": "3s"}},
 			Run: func(t testing.TB, s *Stage) {
 				s.Weir.anyCode = true
 				s.Function.Tunnel("/up", "", func(conn net.Conn, r *bufio.Reader) { echoTunnel(conn, r) })

@@ -405,15 +405,15 @@ func tunnelSlotCases() []Case {
 		{
 			Name: "upgrade/a tunnel is exempt from the request's timeouts", Over: http1Carriers,
 			With: Settings{Flags: Flags{
-				"timeout": "500ms", "response-start-timeout": "500ms", "header-timeout": "2s",
-				"client-idle-timeout": "500ms", "client-read-timeout": "500ms", "client-write-timeout": "500ms",
+				"timeout": "2s", "response-start-timeout": "2s", "header-timeout": "2s",
+				"client-idle-timeout": "2s", "client-read-timeout": "2s", "client-write-timeout": "2s",
 			}},
 			Run: func(t testing.TB, s *Stage) {
 				s.Function.Tunnel("/up", "", echoTunnel)
 				c := open(t, s)
 				c.Send("x")
 				c.Take("x")
-				<-time.After(2500 * time.Millisecond) // longer than the timeouts: the point of the case
+				<-time.After(3 * time.Second) // longer than the timeouts: the point of the case
 				c.Send("y")
 				c.Take("y")
 			},

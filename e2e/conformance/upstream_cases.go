@@ -134,17 +134,17 @@ func timeoutCases() []Case {
 	return forBehind(both, []Case{
 		{
 			Name: "timeout/of the request before the response is 504",
-			With: set("timeout", "500ms"),
+			With: set("timeout", "1s"),
 			Run:  func(t testing.TB, s *Stage) { timedOut(t, s, "GET /slow") },
 		},
 		{
 			Name: "timeout/of the response's start is 504",
-			With: set("response-start-timeout", "500ms"),
+			With: set("response-start-timeout", "1s"),
 			Run:  func(t testing.TB, s *Stage) { timedOut(t, s, "GET /slow") },
 		},
 		{
 			Name: "timeout/of idleness before the response is 504",
-			With: set("idle-timeout", "500ms"),
+			With: set("idle-timeout", "1s"),
 			Run:  func(t testing.TB, s *Stage) { timedOut(t, s, "GET /slow") },
 		},
 		{
@@ -214,7 +214,7 @@ func timeoutCases() []Case {
 		},
 		{
 			Name: "timeout/of a route instead of the general one",
-			With: Settings{Flags: Flags{"timeout": "500ms"}, Routes: []Route{{Path: "/patient", Timeout: "1m"}, {Path: "/patient/hasty", Timeout: "400ms"}}},
+			With: Settings{Flags: Flags{"timeout": "1s"}, Routes: []Route{{Path: "/patient", Timeout: "1m"}, {Path: "/patient/hasty", Timeout: "800ms"}}},
 			Run: func(t testing.TB, s *Stage) {
 				gate := s.Function.Hold("/patient/x")
 				call := s.Go(t, "GET /patient/x", nil)
