@@ -134,6 +134,9 @@ func (x *exchange) forward() {
 			x.p.log.Error("full duplex is not to be had on this connection", "err", err)
 		}
 	}
+	if x.r.ContentLength != 0 { // HTTP/2 has a body also where there is none to come
+		x.body = &requestBody{x: x, body: x.r.Body, left: x.settings.MaxBodyBytes}
+	}
 	// Not derived from the request's context: that ends also when the reading of the
 	// body is cut short because the answer is there.
 	ctx := context.WithValue(context.WithoutCancel(x.r.Context()), exchangeKey{}, x)
@@ -153,8 +156,7 @@ func (x *exchange) forward() {
 	x.handedOver = clock()
 	x.dog.watch(x.interrupt)
 	r := x.r.WithContext(ctx)
-	if r.ContentLength != 0 { // HTTP/2 has a body also where there is none to come
-		x.body = &requestBody{x: x, body: r.Body, left: x.settings.MaxBodyBytes}
+	if x.body != nil {
 		r.Body = x.body
 	}
 	if !x.mayUpgrade(r.Header) {

@@ -144,14 +144,15 @@ func (x *stream) send(o *origin) (sent int64, err error) {
 		return x.upSink.Written(), err
 	}
 	x.moved.Store(int64(clock()))
+	sent = x.upSink.Written()
 	if !done {
 		if x.source.Room() < readBuffer/2 {
 			x.growForBody()
 		}
 		x.uploading = true
-		go x.upload(o)
+		go x.upload(o) // the sink is its own from here on
 	}
-	return x.upSink.Written(), nil
+	return sent, nil
 }
 
 // growForBody makes room to read a body beside a large head.
