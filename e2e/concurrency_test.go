@@ -40,10 +40,10 @@ func TestMeanConcurrencyOfLongCallsIsWhatTheFunctionCounted(t *testing.T) {
 		func(int) time.Duration { return 250 * time.Millisecond })
 	eventually(t, "calls under way", func() (bool, string) { return f.ended.now() > 0, "none has ended" })
 
-	from := w.scrape(t)
+	from := w.scrapeSharply(t)
 	for i := range intervals {
 		<-time.After(time.Until(from.sent.Add(scrapeInterval)))
-		to := w.scrape(t)
+		to := w.scrapeSharply(t)
 		weir := to.total(t, "weir_concurrency_seconds_total") - from.total(t, "weir_concurrency_seconds_total")
 		least := f.running.integral(to.sent) - f.running.integral(from.received)
 		most := f.running.integral(to.received) - f.running.integral(from.sent)
@@ -54,7 +54,7 @@ func TestMeanConcurrencyOfLongCallsIsWhatTheFunctionCounted(t *testing.T) {
 		if weir < least || weir > clients {
 			t.Errorf("weir counted %.4f call-seconds in %.2f s: less than the function, %.4f, or more than the clients, %.4f", weir, interval, least, clients)
 		}
-		// Weir's integral is of some moment of the scrape; the function's is known
+		// weir's integral is of some moment of the scrape; the function's is known
 		// for its beginning and its end.
 		if weir <= most*(1+within) {
 			c.mustOnly(t, http.StatusOK)

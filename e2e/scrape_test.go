@@ -48,6 +48,19 @@ func (w *weir) scrape(t testing.TB) *scrape {
 	return s
 }
 
+// scrapeSharply scrapes until the moment at which weir took the reading is known
+// to within 10 ms: what is compared with it is known for moments.
+func (w *weir) scrapeSharply(t testing.TB) *scrape {
+	t.Helper()
+	var s *scrape
+	eventually(t, "a scrape within 10 ms", func() (bool, string) {
+		s = w.scrape(t)
+		took := s.received.Sub(s.sent)
+		return took <= 10*time.Millisecond, took.String()
+	})
+	return s
+}
+
 func (w *weir) tryScrape() (*scrape, error) {
 	s := &scrape{sent: time.Now()}
 	res, err := metricsClient.Get("http://" + w.metrics + "/metrics")
