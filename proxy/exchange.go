@@ -61,6 +61,8 @@ func (x *exchange) failure(err error) error {
 // interrupt ends an exchange whose time is over: cancelled towards the
 // function, and freed from whatever it waits for towards the client.
 func (x *exchange) interrupt(err error) {
+	// Asked before the cancellation: after it weir's own answer may have begun.
+	stuck := x.w.started.Load() || errors.Is(err, errClientSlowToRead)
 	x.fail(err)
 	x.cancel(err)
 	// Once its handler has returned, net/http may use the connection for the next
@@ -74,7 +76,7 @@ func (x *exchange) interrupt(err error) {
 	if x.dog.reading.Load() > 0 {
 		x.note("read", x.rc.SetReadDeadline(past))
 	}
-	if x.w.started.Load() || errors.Is(err, errClientSlowToRead) {
+	if stuck {
 		x.note("write", x.rc.SetWriteDeadline(past))
 	}
 }
