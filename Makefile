@@ -50,7 +50,8 @@ check: ## everything that has to pass, as CI runs it
 	@$(MAKE) --no-print-directory check-modules
 	@$(MAKE) --no-print-directory check-platforms
 	@$(MAKE) --no-print-directory check-code
-	@$(MAKE) --no-print-directory test RACE=1
+	@# One package at a time: those that start servers bound what the others may cost.
+	@$(MAKE) --no-print-directory test RACE=1 TESTFLAGS='-p 1'
 	@$(MAKE) --no-print-directory check-fuzz
 
 .PHONY: check-format
