@@ -27,7 +27,7 @@ import (
 // a few.
 const (
 	scrapeInterval = 5 * time.Second
-	intervals      = 4 // at most
+	intervals      = 6 // at most
 	within         = 0.01
 )
 
@@ -55,14 +55,14 @@ func TestMeanConcurrencyOfLongCallsIsWhatTheFunctionCounted(t *testing.T) {
 			t.Errorf("weir counted %.4f call-seconds in %.2f s: less than the function, %.4f, or more than the clients, %.4f", weir, interval, least, clients)
 		}
 		// weir's integral is of some moment of the scrape; the function's is known
-		// for its beginning and its end.
-		if weir <= most*(1+within) {
+		// for its beginning and its end, which must tell something.
+		if most-least <= within*least && weir <= most*(1+within) {
 			c.mustOnly(t, http.StatusOK)
 			return
 		}
 		from = to
 	}
-	t.Errorf("weir's mean concurrency was never within %v %% of the function's", 100*within)
+	t.Errorf("weir's mean concurrency was never seen to be within %v %% of the function's", 100*within)
 }
 
 func TestMeanConcurrencyOfShortCallsIsExact(t *testing.T) {

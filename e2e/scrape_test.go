@@ -48,17 +48,21 @@ func (w *weir) scrape(t testing.TB) *scrape {
 	return s
 }
 
-// scrapeSharply scrapes until the moment at which weir took the reading is known
-// to within 10 ms: what is compared with it is known for moments.
+// scrapeSharply scrapes a few times and gives the reading whose moment is known
+// best: what is compared with it is known for moments.
 func (w *weir) scrapeSharply(t testing.TB) *scrape {
 	t.Helper()
-	var s *scrape
-	eventually(t, "a scrape within 10 ms", func() (bool, string) {
-		s = w.scrape(t)
-		took := s.received.Sub(s.sent)
-		return took <= 10*time.Millisecond, took.String()
-	})
-	return s
+	var best *scrape
+	for range 10 {
+		s := w.scrape(t)
+		if best == nil || s.received.Sub(s.sent) < best.received.Sub(best.sent) {
+			best = s
+		}
+		if best.received.Sub(best.sent) < 5*time.Millisecond {
+			break
+		}
+	}
+	return best
 }
 
 func (w *weir) tryScrape() (*scrape, error) {
