@@ -291,6 +291,7 @@ func testDrainUnderLoad(t *testing.T, engine string) {
 						return
 					default:
 						t.Errorf("%s: %v, before the drain could end (released: %v)", how, a, over)
+						return
 					}
 				}
 			})
