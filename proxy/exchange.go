@@ -158,6 +158,10 @@ func (x *exchange) finish() {
 	}
 	x.p.settle(x.settings, &x.slot, &a)
 	if panicked != nil {
+		if x.r.ProtoMajor == 1 && !x.tunnelled {
+			// net/http would wait for the rest of the body before it closes.
+			x.note("read", x.rc.SetReadDeadline(time.Unix(1, 0)))
+		}
 		panic(http.ErrAbortHandler)
 	}
 	x.boundLeftovers()

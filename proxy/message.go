@@ -34,8 +34,11 @@ func (w *responseWriter) WriteHeader(status int) {
 			h["Content-Type"] = nil
 		}
 	}
-	if status < 200 && !w.x.r.ProtoAtLeast(1, 1) {
+	switch {
+	case status < 200 && !w.x.r.ProtoAtLeast(1, 1):
 		return // HTTP/1.0 knows no interim responses
+	case status == http.StatusContinue && w.x.r.Header.Get("Expect") != "":
+		return // net/http sends it when the body is read, which the function's allows
 	}
 	w.x.dog.begin(&w.x.dog.writing)
 	w.ResponseWriter.WriteHeader(status)

@@ -187,6 +187,9 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 		out.URL.Opaque = path
 	}
 	out.Host = pr.In.Host
+	// A body that must not be there would answer the connection's next request:
+	// net/http sees it only if it comes late.
+	out.Close = pr.In.Method == http.MethodHead
 
 	peer := x.settings.peer(pr.In.RemoteAddr)
 	peer.scheme, peer.version = "http", "1.1"
