@@ -363,7 +363,7 @@ func slowCases() []Case {
 		},
 		{
 			Name: "client/a connection that says nothing is given up",
-			With: one(Flags{"header-timeout": "500ms", "client-idle-timeout": "500ms"}),
+			With: one(Flags{"header-timeout": "2s", "client-idle-timeout": "2s"}),
 			Run: func(t testing.TB, s *Stage) {
 				alpn := "http/1.1"
 				if s.Carrier.H2 {
