@@ -19,7 +19,7 @@ import (
 
 // patience bounds every wait for something that must happen. It is generous,
 // since a busy machine must not fail a case, and is never itself a result.
-const patience = 20 * time.Second
+const patience = 45 * time.Second
 
 // Carrier is what carries requests to weir.
 type Carrier struct {

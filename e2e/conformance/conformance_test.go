@@ -78,7 +78,8 @@ func TestOwnEngine(t *testing.T) {
 	conformance.Run(t, weir(t, "own"), conformance.Carriers(), conformance.OwnEngine())
 }
 
-// TestNetHTTP runs it over HTTP/1.1 by net/http; HTTP/2 is the same in both.
+// TestNetHTTP runs it over HTTP/1.1 by net/http. HTTP/2 is net/http's in both and
+// is run once, above; only how a drain begins differs, and is not run here.
 func TestNetHTTP(t *testing.T) {
 	conformance.Run(t, weir(t, "nethttp"), conformance.HTTP1Carriers(), conformance.NetHTTP())
 }
