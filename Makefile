@@ -33,8 +33,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build bin/weir, static, for this machine
-	CGO_ENABLED=0 go build $(BUILDFLAGS) -o bin/weir ./cmd/weir
+build: ## build bin/weir and bin/weirctl, static, for this machine
+	CGO_ENABLED=0 go build $(BUILDFLAGS) -o bin/ ./cmd/weir ./cmd/weirctl
 
 .PHONY: demo
 demo: ## half a minute of weir at work: a sample function, weir in front, uneven traffic
@@ -69,8 +69,10 @@ check-modules:
 .PHONY: check-platforms
 check-platforms:
 	@for platform in $(PLATFORMS); do \
-		echo "go build ./cmd/weir for $$platform"; \
-		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go build -o /dev/null ./cmd/weir; \
+		for binary in weir weirctl; do \
+			echo "go build ./cmd/$$binary for $$platform"; \
+			CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go build -o /dev/null ./cmd/$$binary; \
+		done; \
 	done
 	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go vet ./cmd/...
 
