@@ -4,12 +4,17 @@ package admin
 
 import (
 	"net/http"
+	"sync/atomic"
 )
 
 // Health answers liveness and readiness probes.
 type Health struct {
 	// NotReady returns why the sidecar should get no traffic, "" if it should.
 	NotReady func() string
+	// Drained is closed once a drain is over. Nil never is.
+	Drained <-chan struct{}
+
+	waiters atomic.Int32
 }
 
 // Live always answers 200: a sidecar that can answer lives. Neither overload
@@ -39,5 +44,6 @@ func (h *Health) Handler(metrics http.Handler) http.Handler {
 	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /healthz", h.Live)
 	mux.HandleFunc("GET /readyz", h.Ready)
+	mux.HandleFunc("GET /wait-for-drain", h.WaitForDrain)
 	return mux
 }

@@ -35,13 +35,14 @@ type sidecar struct {
 	publicServer *http.Server
 	started      atomic.Bool // data is being served
 	draining     atomic.Bool
-	failed       chan error // of a server that stopped by itself
+	drained      chan struct{} // closed once a drain is over, however it ended
+	failed       chan error    // of a server that stopped by itself
 }
 
 // newSidecar opens the ports and joins the rooms; nothing is served yet. On an
 // error nothing is left open.
 func newSidecar(c *config.Config, log *slog.Logger, level *slog.LevelVar) (_ *sidecar, err error) {
-	s := &sidecar{log: log, level: level, failed: make(chan error, 2)}
+	s := &sidecar{log: log, level: level, drained: make(chan struct{}), failed: make(chan error, 2)}
 	s.config.Store(c)
 	if s.gate, err = limits.NewGate(policy(c)); err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func newSidecar(c *config.Config, log *slog.Logger, level *slog.LevelVar) (_ *si
 		return nil, err
 	}
 	s.prober = proxy.NewProber(s.upstream, s.metrics, probeOptions(c), log)
-	health := &admin.Health{NotReady: s.notReady}
+	health := &admin.Health{NotReady: s.notReady, Drained: s.drained}
 	s.proxy = proxy.New(proxy.Options{
 		Gate: s.gate, Metrics: s.metrics, Upstream: s.upstream, Settings: settings(c), Log: log,
 		OpenFaaS: c.OpenFaaS, Ready: http.HandlerFunc(health.Ready),
@@ -179,6 +180,7 @@ func (s *sidecar) reloaded(r config.Reload) {
 func (s *sidecar) drain(ctx context.Context) error {
 	c := s.config.Load()
 	s.draining.Store(true)
+	defer close(s.drained) // stop, the only caller, calls once
 	if c.Drain.Delay > 0 {
 		s.log.Info("not ready any more, still admitting", "for", c.Drain.Delay)
 		timer := time.NewTimer(c.Drain.Delay)
