@@ -44,7 +44,7 @@ Reasons of ` + "`weir_throttles_total`" + `: ` + reasons() + `.
 | question | query |
 |---|---|
 | mean concurrency, exact | ` + "`rate(weir_concurrency_seconds_total[$__rate_interval])`" + ` |
-| the same by Little's law | ` + "`rate(weir_request_duration_seconds_sum[$__rate_interval]) - rate(weir_queue_wait_seconds_sum[$__rate_interval])`" + ` |
+| the same by Little's law | ` + "`rate(weir_upstream_duration_seconds_sum[$__rate_interval]) + rate(weir_proxy_overhead_seconds_sum[$__rate_interval])`" + ` |
 | share of the limit in use | ` + "`weir_inflight_requests / (weir_inflight_limit > 0)`" + ` |
 | refusals a second, by reason | ` + "`sum by (reason) (rate(weir_throttles_total[$__rate_interval]))`" + ` |
 | share of requests refused | ` + "`sum(rate(weir_throttles_total[5m])) / (sum(rate(weir_throttles_total[5m])) + sum(rate(weir_requests_total[5m])))`" + ` |

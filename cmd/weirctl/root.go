@@ -27,6 +27,7 @@ func newRoot() *cobra.Command {
 		return usageError("%w\nSee '%s --help'", err, c.CommandPath())
 	})
 	root.AddCommand(
+		t.dashboardsCommand(),
 		t.versionCommand(),
 	)
 	codeFailures(root)
