@@ -17,22 +17,23 @@ const module = "weir"
 // folder and what lies below it, but for those that are rooms themselves; within
 // a room, everything may import everything.
 var rooms = map[string][]string{
-	"cmd/weir":          {"admin", "proxy", "queue", "proxy/h1", "webhook", "metrics", "limits", "config"},
-	"cmd/weirctl":       {"config", "admin", "dashboards"},
-	"dashboards/plugin": {"admin"},
-	"admin":             {"limits", "metrics", "queue", "config"},
-	"proxy":             {"proxy/h1", "limits", "metrics"},
-	"queue":             {"limits", "metrics"},
-	"proxy/h1":          {},
-	"webhook":           {"metrics"},
-	"metrics":           {"limits"},
-	"limits":            {},
-	"config":            {},
-	"dashboards":        {"metrics", "limits"}, // its tests ask weir what it exports
-	"e2e":               {},
-	"bench":             {},
-	"deploy":            {"config"}, // its tests read the settings that it deploys
-	"scripts":           {},
+	"cmd/weir":           {"admin", "proxy", "queue", "proxy/h1", "webhook", "metrics", "limits", "config"},
+	"cmd/weirctl":        {"cmd/weirctl/inject", "config", "admin", "dashboards"},
+	"cmd/weirctl/inject": {"config"},
+	"dashboards/plugin":  {"admin"},
+	"admin":              {"limits", "metrics", "queue", "config"},
+	"proxy":              {"proxy/h1", "limits", "metrics"},
+	"queue":              {"limits", "metrics"},
+	"proxy/h1":           {},
+	"webhook":            {"metrics"},
+	"metrics":            {"limits"},
+	"limits":             {},
+	"config":             {},
+	"dashboards":         {"metrics", "limits"}, // its tests ask weir what it exports
+	"e2e":                {},
+	"bench":              {},
+	"deploy":             {"config"}, // its tests read the settings that it deploys
+	"scripts":            {},
 }
 
 // roomOf gives the room that a package of the module belongs to, "" for none.

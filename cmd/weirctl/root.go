@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"weir/cmd/weirctl/inject"
 )
 
 // tool is what the commands share: the values of the global flags.
@@ -28,6 +30,7 @@ func newRoot() *cobra.Command {
 	})
 	root.AddCommand(
 		t.dashboardsCommand(),
+		inject.Command("weir:"+version),
 		t.versionCommand(),
 	)
 	codeFailures(root)
