@@ -72,12 +72,12 @@ func (d *deadlined) readAgain(err error, by time.Duration) (bool, error) {
 }
 
 // boundWrite bounds the writes to come to within, or up to half as much again:
-// so the timer is moved once in a while only. 0 is unbounded.
-func (d *deadlined) boundWrite(within time.Duration) error {
+// so the timer is moved once in a while only. 0 is unbounded; now is a recent
+// reading of the clock.
+func (d *deadlined) boundWrite(now, within time.Duration) error {
 	if within == 0 {
 		return d.stopped()
 	}
-	now := clock()
 	if d.writeArmed >= now+within {
 		return d.stopped()
 	}

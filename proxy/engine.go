@@ -74,9 +74,9 @@ func newEngine(p *Proxy, o ServerOptions, handOver func(net.Conn, []byte)) (*eng
 	return e, nil
 }
 
-// serve carries the requests of a new connection, of which read has been read
-// already. It returns when the connection is closed, parked or handed over.
-func (e *engine) serve(conn net.Conn, read []byte) {
+// serve carries the requests of a new connection. It returns when the connection
+// is closed, parked or handed over.
+func (e *engine) serve(conn net.Conn) {
 	c := &clientConn{e: e, remote: conn.RemoteAddr().String()}
 	c.conn = conn
 	socket := conn
@@ -94,7 +94,7 @@ func (e *engine) serve(conn net.Conn, read []byte) {
 		_ = conn.Close()
 		return
 	}
-	c.serve(read)
+	c.serve()
 }
 
 func (e *engine) track(c *clientConn) bool {
@@ -194,6 +194,7 @@ type clientConn struct {
 	reg     *registration // nil where it is not watched
 	remote  string
 	tls     bool
+	served  uint32 // requests
 	sniffed bool   // it is known not to be HTTP/2
 	client  string // the peer's address as it is told to the function
 	peerIs  peer
@@ -214,11 +215,14 @@ type clientConn struct {
 
 // serve reads and carries requests until the connection ends, is handed over or
 // is parked.
-func (c *clientConn) serve(read []byte) {
-	x := takeStream(c, read)
+func (c *clientConn) serve() {
+	x := takeStream(c)
 	for {
 		switch x.next() {
 		case connNext:
+			if c.served++; c.served%yieldEvery == 0 {
+				yield()
+			}
 			continue
 		case connPark:
 			x.release()
@@ -265,7 +269,7 @@ func (c *clientConn) park() {
 // readable goes on with a parked connection.
 func (c *clientConn) readable() {
 	c.parkedSince.Store(0)
-	c.serve(nil)
+	c.serve()
 }
 
 // closeParked closes the connection if it is parked, and reports whether it

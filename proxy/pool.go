@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"io"
 	"math"
 	"net"
 	"sync"
@@ -30,6 +31,8 @@ type pool struct {
 // origin is one connection to the function. It belongs to whoever took it.
 type origin struct {
 	deadlined
+	socket h1.Socket
+	rw     io.ReadWriter // the socket, or the connection where there is none
 	source h1.Source
 	reg    *registration
 	pool   *pool
@@ -75,7 +78,10 @@ func (p *pool) connect(ctx context.Context) (*origin, error) {
 		return nil, err
 	}
 	o := &origin{pool: p, at: -1}
-	o.conn = conn
+	o.conn, o.rw = conn, conn
+	if o.socket.Reset(conn) {
+		o.rw = &o.socket
+	}
 	if p.poller != nil {
 		if o.reg, err = watch(p.poller, conn, o); err != nil {
 			_ = conn.Close()
@@ -98,7 +104,7 @@ func watch(p *poller, conn net.Conn, w watched) (reg *registration, err error) {
 }
 
 // give puts a connection back that is between two messages.
-func (p *pool) give(o *origin) {
+func (p *pool) give(o *origin, now time.Duration) {
 	o.reused = true
 	p.mu.Lock()
 	if p.closed || o.dead.Load() || o.interrupted.Load() || len(p.idle) >= p.maxIdle {
@@ -106,7 +112,7 @@ func (p *pool) give(o *origin) {
 		o.close()
 		return
 	}
-	o.since = clock()
+	o.since = now
 	o.at = len(p.idle)
 	p.idle = append(p.idle, o)
 	if len(p.idle) == 1 {

@@ -136,7 +136,7 @@ func (s *Server) accept(ln net.Listener) error {
 // begin carries a new connection.
 func (s *Server) begin(conn net.Conn) {
 	if s.o.TLS == nil {
-		s.engine.serve(conn, nil)
+		s.engine.serve(conn)
 		return
 	}
 	t := tls.Server(conn, s.o.TLS)
@@ -155,7 +155,7 @@ func (s *Server) begin(conn net.Conn) {
 		s.rare.give(t)
 		return
 	}
-	s.engine.serve(t, nil)
+	s.engine.serve(t)
 }
 
 // handOver gives a connection of the engine's to net/http. What has been read

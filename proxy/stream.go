@@ -23,6 +23,8 @@ type stream struct {
 	source h1.Source // from the client
 	sink   h1.Sink   // to the client
 
+	client h1.Socket // what source and sink use, where the connection is a plain one
+
 	request  h1.Request
 	response h1.Response
 	upSink   h1.Sink // to the function
@@ -36,10 +38,11 @@ type stream struct {
 	held     []byte // the request's head
 
 	origin     *origin
-	started    bool // a byte of the final response may have gone to the client
+	now        time.Duration // the clock as it was read last: after each read that brought something
+	started    bool          // a byte of the final response may have gone to the client
 	tunnelled  bool
 	readUntil  time.Duration // bound of the request as a whole
-	moved      atomic.Int64  // when a byte last moved, on the clock
+	moved      atomic.Int64  // when a byte last moved, on the clock; kept where a bound on idleness asks for it
 	consumed   int           // bytes of the source that were the body at hand
 	repeatable bool          // the last try's failure may be followed by another try
 	body       bodyState
@@ -85,16 +88,16 @@ var streams = sync.Pool{New: func() any {
 	}
 }}
 
-// takeStream prepares a stream for a connection of which read has been read.
-func takeStream(c *clientConn, read []byte) *stream {
+// takeStream prepares a stream for a connection.
+func takeStream(c *clientConn) *stream {
 	x := streams.Get().(*stream)
-	x.c = c
-	if len(read) > 0 {
-		x.source.Reset(&prefixed{read, c.conn}, x.buffer)
-	} else {
-		x.source.Reset(c.conn, x.buffer)
+	x.c, x.now = c, clock()
+	var rw io.ReadWriter = c.conn
+	if x.client.Reset(c.conn) {
+		rw = &x.client
 	}
-	x.sink.Reset(c.conn, x.sinkBuf)
+	x.source.Reset(rw, x.buffer)
+	x.sink.Reset(rw, x.sinkBuf)
 	x.up.SpliceMin, x.down.SpliceMin = 0, 0 // a relay that could not splice has remembered it
 	return x
 }
@@ -112,6 +115,7 @@ func (x *stream) release() {
 	x.source.Reset(nil, nil)
 	x.sink.Reset(nil, nil)
 	x.upSink.Reset(nil, nil)
+	x.client.Reset(nil)
 	x.request.Reset()
 	x.response.Reset()
 	streams.Put(x)
@@ -140,6 +144,7 @@ func (x *stream) fill(until time.Duration) (int, error) {
 	for {
 		n, err := x.source.Fill()
 		if err == nil {
+			x.now = clock()
 			return n, nil
 		}
 		if again, err := x.c.readAgain(err, until); !again {
@@ -155,14 +160,14 @@ const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 func (x *stream) next() connState {
 	x.request.Reset()
 	x.limits = x.c.e.limits
-	began := clock()
+	began := x.now
 	var headBy time.Duration
 	for {
 		if b := x.source.Buffered(); len(b) > 0 {
 			if headBy == 0 {
 				headBy = forever
 				if t := x.c.e.o.HeaderTimeout; t > 0 {
-					headBy = clock() + t
+					headBy = x.now + t
 				}
 			}
 			switch {
@@ -252,7 +257,7 @@ func (x *stream) beginAccount() {
 	x.started, x.cause, x.readUntil = false, nil, forever
 	x.consumed, x.keep, x.repeatable, x.tunnelled = 0, false, false, false
 	x.settings = x.c.e.p.settings.Load()
-	x.account = account{proto: "HTTP/1.1", client: x.c.remote, began: clock()}
+	x.account = account{proto: "HTTP/1.1", client: x.c.remote, began: x.now}
 }
 
 // refuseHead answers a message that is no request.
@@ -323,10 +328,12 @@ func (x *stream) admitAndForward() connState {
 			x.settle(errClientGone)
 			return connClose
 		}
+		x.now = clock()
 		return x.refuse(err)
 	}
+	x.now = clock()
 	x.account.admitted = true
-	x.account.handedOver = clock()
+	x.account.handedOver = x.now
 	if x.requestTimeout > 0 {
 		x.readUntil = x.account.handedOver + x.requestTimeout
 	}
@@ -372,7 +379,7 @@ func (x *stream) discard() bool {
 
 // answer writes a response of weir's own and reports whether that succeeded.
 func (x *stream) answer(err error, closing bool) bool {
-	if err := x.c.boundWrite(x.settings.ClientWriteTimeout); err != nil {
+	if err := x.c.boundWrite(x.now, x.settings.ClientWriteTimeout); err != nil {
 		return false
 	}
 	a := x.c.e.p.refusals.answerTo(err, x.grpc, false)

@@ -22,6 +22,7 @@ func (x *stream) forward() connState {
 			if o, err = x.connect(); err != nil {
 				return x.failed(err)
 			}
+			x.now = clock()
 		}
 		err := x.try(o)
 		if err == nil {
@@ -88,7 +89,7 @@ func (x *stream) try(o *origin) error {
 	if err := x.hold(o); err != nil {
 		return err
 	}
-	o.source.Reset(o.conn, x.answerBuf)
+	o.source.Reset(o.rw, x.answerBuf)
 	sent, err := x.send(o)
 	if err != nil {
 		var sink *h1.SinkError
@@ -121,10 +122,10 @@ func (x *stream) takeBack() bool {
 // send writes the request's head with what is at hand of its body, and leaves
 // the rest of it to a goroutine. It returns how many bytes went out.
 func (x *stream) send(o *origin) (sent int64, err error) {
-	if err := o.boundWrite(x.requestTimeout); err != nil {
+	if err := o.boundWrite(x.now, x.requestTimeout); err != nil {
 		return 0, err
 	}
-	x.upSink.Reset(o.conn, x.upBuf)
+	x.upSink.Reset(o.rw, x.upBuf)
 	x.upSink.Commit(x.appendRequest(x.upSink.Begin()))
 	done := true
 	if x.request.HasBody() {
@@ -143,7 +144,7 @@ func (x *stream) send(o *origin) (sent int64, err error) {
 	if err := x.upSink.Flush(); err != nil {
 		return x.upSink.Written(), err
 	}
-	x.moved.Store(int64(clock()))
+	x.progress(x.now)
 	sent = x.upSink.Written()
 	if !done {
 		if x.source.Room() < readBuffer/2 {
@@ -168,7 +169,9 @@ func (x *stream) growForBody() {
 func (x *stream) upload(o *origin) {
 	for {
 		done, err := x.stepUp()
-		x.moved.Store(int64(clock()))
+		if x.settings.IdleTimeout > 0 {
+			x.progress(clock())
+		}
 		if done {
 			x.uploaded <- nil
 			return
@@ -307,7 +310,7 @@ func (x *stream) interim() error {
 	if x.request.Minor() == 0 {
 		return nil
 	}
-	if err := x.c.boundWrite(x.settings.ClientWriteTimeout); err != nil {
+	if err := x.c.boundWrite(x.now, x.settings.ClientWriteTimeout); err != nil {
 		return err
 	}
 	b := x.response.AppendLine(x.sink.Begin())
@@ -325,7 +328,8 @@ func (x *stream) fillAnswer(o *origin) error {
 		}
 		n, err := o.source.Fill()
 		if n > 0 {
-			x.moved.Store(int64(clock()))
+			x.now = clock()
+			x.progress(x.now)
 			return nil
 		}
 		if errors.Is(err, h1.ErrBufferFull) {
@@ -336,6 +340,13 @@ func (x *stream) fillAnswer(o *origin) error {
 		if again, err := o.readAgain(err, x.answerBy()); !again {
 			return err
 		}
+	}
+}
+
+// progress notes that a byte moved.
+func (x *stream) progress(now time.Duration) {
+	if x.settings.IdleTimeout > 0 {
+		x.moved.Store(int64(now))
 	}
 }
 
@@ -360,7 +371,7 @@ func (x *stream) relay(o *origin, n int) error {
 	x.keep = (x.fullDuplex || x.uploadedSoon()) && x.request.KeepAlive() && !x.c.e.p.draining.Load()
 	body, out := x.response.Body(), x.response.Forwarded(x.request.Minor())
 	x.keep = x.keep && out.Kind != h1.ByClose
-	if err := x.c.boundWrite(x.settings.ClientWriteTimeout); err != nil {
+	if err := x.c.boundWrite(x.now, x.settings.ClientWriteTimeout); err != nil {
 		return x.because(err)
 	}
 	b := x.response.AppendLine(x.sink.Begin())
@@ -383,7 +394,7 @@ func (x *stream) relay(o *origin, n int) error {
 		if err := o.boundRead(by); err != nil {
 			return x.because(err)
 		}
-		if err := x.c.boundWrite(x.settings.ClientWriteTimeout); err != nil {
+		if err := x.c.boundWrite(x.now, x.settings.ClientWriteTimeout); err != nil {
 			return x.because(err)
 		}
 		done, err := x.down.Step()
@@ -391,9 +402,8 @@ func (x *stream) relay(o *origin, n int) error {
 			return nil
 		}
 		if err == nil {
-			if x.settings.IdleTimeout > 0 {
-				x.moved.Store(int64(clock()))
-			}
+			x.now = clock()
+			x.progress(x.now)
 			continue
 		}
 		var source *h1.SourceError
@@ -447,18 +457,19 @@ func (x *stream) because(err error) error {
 // conclude ends a request that the function has answered.
 func (x *stream) conclude() connState {
 	o := x.origin
-	x.account.answered = clock()
 	x.letGo()
 	if x.tunnelled {
+		x.account.answered = clock()
 		x.settle(x.failure())
 		return connClosed
 	}
+	x.account.answered = x.now
 	uploading := x.uploading && !x.uploadedSoon()
 	x.endUpload(o)
 	if uploading || !x.response.KeepAlive() || len(o.source.Buffered()) > 0 {
 		o.close()
 	} else {
-		o.pool.give(o)
+		o.pool.give(o, x.now)
 	}
 	x.settle(nil)
 	switch {
@@ -482,6 +493,7 @@ func (x *stream) failed(err error) connState {
 		}
 		return connClose
 	}
+	x.now = clock()
 	x.sink.Abandon()
 	x.c.resume()
 	return x.refuse(err)

@@ -143,6 +143,10 @@ func (s *sidecar) serveData() {
 	s.log.Info("listening", "port", "data", "addr", s.data.Addr().String(),
 		"function", c.Function.Name, "max_inflight", c.Limits.MaxInflight, "overflow", string(c.Limits.Overflow))
 	s.started.Store(true)
+	// Not before: the function, if it is a child, is not to inherit it.
+	if err := proxy.ShortSlices(); err != nil {
+		s.log.Debug("threads run in slices of the usual length", "err", err)
+	}
 	go func() {
 		if err := s.server.Serve(s.data); err != nil {
 			s.failed <- err

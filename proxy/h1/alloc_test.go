@@ -3,7 +3,6 @@ package h1_test
 import (
 	"bytes"
 	"io"
-	"net"
 	"strings"
 	"testing"
 
@@ -180,8 +179,8 @@ func TestConnectionsAllocateNothing(t *testing.T) {
 	for _, least := range []int64{0, -1} {
 		sender, in := pair(t, "tcp")
 		out, receiver := pair(t, "tcp")
-		k := newConn(in.(*net.TCPConn))
-		k.dst.Reset(out, make([]byte, 4<<10))
+		k := newConn(socket(t, in))
+		k.dst.Reset(socket(t, out), make([]byte, 4<<10))
 		k.relay.SpliceMin = least
 		start := make(chan bool)
 		go func() {

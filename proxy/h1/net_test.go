@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -53,6 +54,19 @@ func pair(t testing.TB, network string) (a, b net.Conn) {
 	return a, acc.Conn
 }
 
+// socket is the connection as the engine uses it: by a Socket, where there is one.
+func socket(t testing.TB, c net.Conn) io.ReadWriter {
+	t.Helper()
+	s := new(h1.Socket)
+	if !s.Reset(c) {
+		if runtime.GOOS == "linux" {
+			t.Fatalf("no socket for %T", c)
+		}
+		return c
+	}
+	return s
+}
+
 // plain hides what kind of connection it is, as TLS does.
 type plain struct{ net.Conn }
 
@@ -88,7 +102,7 @@ func TestLargeBodiesAreRelayedBetweenConnections(t *testing.T) {
 		for _, kind := range []struct {
 			name     string
 			from, to string
-			wrap     func(net.Conn) net.Conn
+			wrap     func(testing.TB, net.Conn) io.ReadWriter
 			min      int64
 		}{
 			{"tcp to tcp", "tcp", "tcp", nil, 0},
@@ -96,13 +110,17 @@ func TestLargeBodiesAreRelayedBetweenConnections(t *testing.T) {
 			{"tcp to tcp, copied", "tcp", "tcp", nil, -1},
 			{"unix to tcp", "unix", "tcp", nil, 0},
 			{"tcp to unix", "tcp", "unix", nil, 0},
-			{"neither plain", "tcp", "tcp", func(c net.Conn) net.Conn { return plain{c} }, 0},
+			{"neither plain", "tcp", "tcp", func(_ testing.TB, c net.Conn) io.ReadWriter { return plain{c} }, 0},
+			{"sockets", "tcp", "tcp", socket, 0},
+			{"sockets, copied", "tcp", "tcp", socket, -1},
+			{"sockets of the other kind, copied", "unix", "unix", socket, -1},
 		} {
 			t.Run(c.name+", "+kind.name, func(t *testing.T) {
 				sender, in := pair(t, kind.from)
 				out, receiver := pair(t, kind.to)
+				var from, to io.ReadWriter = in, out
 				if kind.wrap != nil {
-					in, out = kind.wrap(in), kind.wrap(out)
+					from, to = kind.wrap(t, in), kind.wrap(t, out)
 				}
 				sent := make(chan error, 1)
 				go func() {
@@ -120,8 +138,8 @@ func TestLargeBodiesAreRelayedBetweenConnections(t *testing.T) {
 
 				var src h1.Source
 				var dst h1.Sink
-				src.Reset(in, make([]byte, 16<<10))
-				dst.Reset(out, make([]byte, 4<<10))
+				src.Reset(from, make([]byte, 16<<10))
+				dst.Reset(to, make([]byte, 4<<10))
 				if _, err := src.Fill(); err != nil { // some is buffered already
 					t.Fatal(err)
 				}
@@ -177,8 +195,8 @@ func TestFailuresBetweenConnectionsTellTheSide(t *testing.T) {
 			out, receiver := pair(t, "tcp")
 			var src h1.Source
 			var dst h1.Sink
-			src.Reset(in, make([]byte, 16<<10))
-			dst.Reset(out, make([]byte, 4<<10))
+			src.Reset(socket(t, in), make([]byte, 16<<10))
+			dst.Reset(socket(t, out), make([]byte, 4<<10))
 			r = &h1.Relay{SpliceMin: min}
 			r.Start(&src, &dst, byLength(size), byLength(size), &h1.Limits{})
 			return sender, receiver, r

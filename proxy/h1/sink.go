@@ -20,13 +20,14 @@ const (
 // Reset gives it both. It is not safe for concurrent use.
 //
 // What is pending goes out on Flush, and before that only if there is no more
-// room. On a *net.TCPConn or *net.UnixConn it is one write(2) or writev(2);
+// room. On a Socket, a *net.TCPConn or a *net.UnixConn it is one write(2) or writev(2);
 // on any other Writer, TLS for instance, everything is copied together first.
 type Sink struct {
 	w      io.Writer
 	writev bool
-	buf    []byte // pending bytes of its own; len is what is used
-	from   int    // buf[from:] is in no vector yet
+	socket *Socket // w, where it is one
+	buf    []byte  // pending bytes of its own; len is what is used
+	from   int     // buf[from:] is in no vector yet
 
 	vec     net.Buffers // pending, in order; the bytes of vecArr
 	vecArr  [vectors][]byte
@@ -44,8 +45,10 @@ func (s *Sink) Reset(w io.Writer, buf []byte) {
 	s.vecArr = [vectors][]byte{}
 	s.written, s.err = 0, nil
 	s.raw = nil
-	s.writev = false
-	switch w.(type) {
+	s.writev, s.socket = false, nil
+	switch w := w.(type) {
+	case *Socket:
+		s.writev, s.socket = true, w
 	case *net.TCPConn, *net.UnixConn:
 		s.writev = true
 	}
@@ -174,7 +177,15 @@ func (s *Sink) Flush() error {
 		s.Abandon()
 		return err
 	}
-	n, err := s.vec.WriteTo(s.w)
+	var (
+		n   int64
+		err error
+	)
+	if s.socket != nil {
+		n, err = s.socket.writeVec(s.vec)
+	} else {
+		n, err = s.vec.WriteTo(s.w)
+	}
 	s.written += n
 	s.Abandon()
 	return s.failed(err)

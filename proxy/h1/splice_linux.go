@@ -137,6 +137,8 @@ func (s *Sink) rawConn() rawConn {
 func rawOf(conn any) rawConn {
 	var c syscall.Conn
 	switch conn := conn.(type) {
+	case *Socket:
+		return conn.raw
 	case *net.TCPConn:
 		c = conn
 	case *net.UnixConn:

@@ -13,20 +13,8 @@ import (
 // tcpPair is a loopback connection.
 func tcpPair(t testing.TB) (a, b *net.TCPConn) {
 	t.Helper()
-	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck
-	a, err = net.DialTCP("tcp", nil, l.Addr().(*net.TCPAddr))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err = l.AcceptTCP(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { a.Close(); b.Close() }) //nolint:errcheck
-	return a, b
+	c, d := connPair(t, "tcp")
+	return c.(*net.TCPConn), d.(*net.TCPConn)
 }
 
 // drainPipes closes the idle pipes and returns how many there were.
