@@ -69,7 +69,7 @@ func (b *parts) start(ctx context.Context, name string, limit int, refuse, h2c b
 		if name == weirNetHTTP {
 			engine = "nethttp"
 		}
-		p.process, err = startProcess(b.dir, id, b.weir, "run", "--listen", p.address, "--metrics-listen", p.stats,
+		p.process, err = startProcess(b.dir, id, b.weir, "run", "--listen", p.address, "--metrics-listen", p.stats, "--admin-listen", "127.0.0.1:0",
 			"--upstream", upstream, "--max-inflight", strconv.Itoa(limit), "--http-engine", engine, "--client-idle-timeout", "300s",
 			"--upstream-max-idle", "4096")
 	case reverseProxy:

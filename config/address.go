@@ -31,6 +31,14 @@ func parseListen(text string) error {
 	return nil
 }
 
+// parseListenOrNone is parseListen, but for "", which is none.
+func parseListenOrNone(text string) error {
+	if text == "" {
+		return nil
+	}
+	return parseListen(text)
+}
+
 func parsePort(text string) (int, bool) {
 	n, err := strconv.ParseUint(text, 10, 16)
 	return int(n), err == nil && text[0] != '+'

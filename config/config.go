@@ -22,6 +22,7 @@ type Config struct {
 	Client   Client
 	TLS      TLS
 	Metrics  Metrics
+	Admin    Admin
 	Ready    Ready
 	Drain    Drain
 	Log      Log
@@ -131,6 +132,15 @@ type Metrics struct {
 	Listen string
 	// Compat is "" or "openfaas": of-watchdog's metric names beside weir's own.
 	Compat string
+}
+
+// Admin is the port of the management API and the status page. What is not on a
+// loopback address has a TokenFile or a TLSClientCA.
+type Admin struct {
+	Listen          string // host:port, empty for none
+	TokenFile       string // empty for none
+	TLSCert, TLSKey string // PEM files, read again when they change; TLS where TLSCert is set
+	TLSClientCA     string // PEM file; where set, operators must present a certificate signed by it
 }
 
 // Ready says how the function's readiness is probed.

@@ -8,6 +8,10 @@ import (
 
 const variablePrefix = "WEIR_"
 
+// toolVariables are weirctl's: whoever exports them may run weir in the same
+// shell.
+var toolVariables = []string{"WEIR_ADMIN", "WEIR_ADMIN_TOKEN", "WEIR_ADMIN_CA", "WEIR_ADMIN_CERT", "WEIR_ADMIN_KEY"}
+
 // environment is the variables of a process by name.
 type environment map[string]string
 
@@ -37,7 +41,7 @@ func readEnv(env environment, table []*setting, m *mistakes) []given {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
-		if !strings.HasPrefix(name, variablePrefix) || slices.Contains(known, name) || isServiceLink(name, env[name]) {
+		if !strings.HasPrefix(name, variablePrefix) || slices.Contains(known, name) || slices.Contains(toolVariables, name) || isServiceLink(name, env[name]) {
 			continue
 		}
 		if name == "WEIR_ROUTES" {

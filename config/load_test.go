@@ -162,6 +162,33 @@ func TestRelationsAcrossLayers(t *testing.T) {
 			"config: listen: cannot be on the same port: metrics.listen is :9464 by default (--listen)",
 		},
 		{
+			"management API on the data port", "{}",
+			nil,
+			[]string{"--listen=:9465"},
+			"config: listen: cannot be on the same port: admin.listen is 127.0.0.1:9465 by default (--listen)",
+		},
+		{
+			"management API for everybody", "admin: {listen: \":9465\"}",
+			nil, nil,
+			"config: admin.listen: cannot be an address that others reach without admin.token_file or admin.tls_client_ca: whoever gets there could drain weir or change its limits. Set one of them, or listen on 127.0.0.1 (weir.yaml:1)",
+		},
+		{
+			"management API for those who know its name", "{}",
+			[]string{"WEIR_ADMIN_LISTEN=weir.example:9465"},
+			nil,
+			"config: admin.listen: cannot be an address that others reach without admin.token_file or admin.tls_client_ca: whoever gets there could drain weir or change its limits. Set one of them, or listen on 127.0.0.1 (WEIR_ADMIN_LISTEN)",
+		},
+		{
+			"no token in its file", "admin: {listen: \":9465\", token_file: testdata/valid-comments.yaml}",
+			nil, nil,
+			"config: admin.token_file: testdata/valid-comments.yaml cannot be used: its token has other characters than visible ASCII ones, or more than one line (weir.yaml:1)",
+		},
+		{
+			"weir in front of its own management API", "upstream: {url: \"http://localhost:9465\"}",
+			nil, nil,
+			"config: upstream.url: would make weir its own upstream: admin.listen is 127.0.0.1:9465 by default (weir.yaml:1)",
+		},
+		{
 			"weir in front of itself", "upstream: {url: \"http://localhost:8080\"}",
 			nil, nil,
 			"config: upstream.url: would make weir its own upstream: listen is :8080 by default (weir.yaml:1)",

@@ -15,6 +15,7 @@ const (
 	FromWatchdog             // of-watchdog's environment
 	FromEnv                  // a WEIR_* variable
 	FromFlag                 // the command line
+	FromAPI                  // the management API, while weir runs
 )
 
 // Origin says where a value came from. The zero value is the default.
@@ -41,6 +42,8 @@ func (o Origin) String() string {
 	switch o.From {
 	case FromFlag:
 		s = "flag --" + o.Name
+	case FromAPI:
+		s = o.place()
 	case FromWatchdog:
 		s = o.Name + " (of-watchdog)"
 	case FromEnv, FromFile:
@@ -59,6 +62,8 @@ func (o Origin) place() string {
 		return "--" + o.Name
 	case FromEnv:
 		return o.Name
+	case FromAPI:
+		return "the management API"
 	case FromWatchdog:
 		return o.Name + " in the environment"
 	case FromFile:

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"slices"
 )
 
@@ -13,6 +14,9 @@ import (
 func (l *loading) usable(keys ...string) bool {
 	return !slices.ContainsFunc(keys, func(key string) bool { return l.unusable[key] })
 }
+
+// text gives the effective value of a setting.
+func (l *loading) text(key string) string { return settingByKey(l.table, key).value.get(l.config) }
 
 // explicit reports whether somebody set key.
 func (l *loading) explicit(key string) bool { return l.origins[key].From != FromDefault }
@@ -36,7 +40,9 @@ func (l *loading) relate() {
 	l.relateQueue()
 	l.relateProbe()
 	l.relateAddresses()
-	l.relateTLS()
+	l.relateTLS("tls.cert", "tls.key", "tls.client_ca")
+	l.relateTLS("admin.tls_cert", "admin.tls_key", "admin.tls_client_ca")
+	l.relateAdmin()
 }
 
 func (l *loading) relateQueue() {
@@ -79,8 +85,11 @@ func (l *loading) relateProbe() {
 
 func (l *loading) relateAddresses() {
 	c := l.config
-	if l.usable("listen", "metrics.listen") && sameListener(c.Listen, c.Metrics.Listen) {
-		key, other := "metrics.listen", "listen"
+	for _, pair := range [][2]string{{"listen", "metrics.listen"}, {"listen", "admin.listen"}, {"metrics.listen", "admin.listen"}} {
+		if !l.usable(pair[:]...) || !sameListener(l.text(pair[0]), l.text(pair[1])) {
+			continue
+		}
+		other, key := pair[0], pair[1]
 		if !l.explicit(key) {
 			key, other = other, key
 		}
@@ -90,8 +99,8 @@ func (l *loading) relateAddresses() {
 		return
 	}
 	if c.Upstream.Scheme != "unix" {
-		for _, listen := range []string{"listen", "metrics.listen"} {
-			if l.usable(listen) && reaches(c.Upstream.Address, settingByKey(l.table, listen).value.get(c)) {
+		for _, listen := range []string{"listen", "metrics.listen", "admin.listen"} {
+			if l.usable(listen) && reaches(c.Upstream.Address, l.text(listen)) {
 				key, other := "upstream.url", listen
 				if !l.explicit(key) {
 					key, other = other, key
@@ -109,44 +118,64 @@ func (l *loading) relateAddresses() {
 	}
 }
 
-func (l *loading) relateTLS() {
-	if !l.usable("tls.cert", "tls.key", "tls.client_ca") {
+// relateTLS checks the three settings that make a port one of TLS.
+func (l *loading) relateTLS(cert, key, clientCA string) {
+	if !l.usable(cert, key, clientCA) {
 		return
 	}
-	tls := l.config.TLS
-	var certificate, key []byte
+	var certificate, private []byte
 	certificateOK, keyOK := false, false
 	switch {
-	case tls.Cert != "" && tls.Key == "":
-		l.fail("tls.cert", "cannot be set without tls.key")
-	case tls.Key != "" && tls.Cert == "":
-		l.fail("tls.key", "cannot be set without tls.cert")
+	case l.text(cert) != "" && l.text(key) == "":
+		l.fail(cert, "cannot be set without %s", key)
+	case l.text(key) != "" && l.text(cert) == "":
+		l.fail(key, "cannot be set without %s", cert)
 	}
-	if tls.ClientCA != "" && tls.Cert == "" {
-		l.fail("tls.client_ca", "cannot be set without tls.cert: only TLS carries client certificates")
+	if l.text(clientCA) != "" && l.text(cert) == "" {
+		l.fail(clientCA, "cannot be set without %s: only TLS carries client certificates", cert)
 	}
-	if tls.Cert != "" {
-		certificate, certificateOK = l.certificates("tls.cert", tls.Cert)
+	if path := l.text(cert); path != "" {
+		certificate, certificateOK = l.certificates(cert, path)
 	}
-	if tls.Key != "" {
-		key, keyOK = l.pem("tls.key", tls.Key, checkPrivateKey)
+	if path := l.text(key); path != "" {
+		private, keyOK = l.file(key, path, checkPrivateKey)
 	}
 	if certificateOK && keyOK {
-		if err := checkPair(certificate, key); err != nil {
-			l.fail("tls.key", "%s cannot be used with tls.cert %s: %s", tls.Key, tls.Cert, err)
+		if err := checkPair(certificate, private); err != nil {
+			l.fail(key, "%s cannot be used with %s %s: %s", l.text(key), cert, l.text(cert), err)
 		}
 	}
-	if tls.ClientCA != "" {
-		l.certificates("tls.client_ca", tls.ClientCA)
+	if path := l.text(clientCA); path != "" {
+		l.certificates(clientCA, path)
 	}
+}
+
+// relateAdmin checks that whoever can reach the management API has to say who
+// they are.
+func (l *loading) relateAdmin() {
+	if l.usable("admin.token_file") && l.config.Admin.TokenFile != "" {
+		l.file("admin.token_file", l.config.Admin.TokenFile, func(content []byte) error {
+			_, err := ParseToken(content)
+			return err
+		})
+	}
+	if !l.usable("admin.listen", "admin.token_file", "admin.tls_client_ca") {
+		return
+	}
+	a := l.config.Admin
+	host, _, err := net.SplitHostPort(a.Listen)
+	if err != nil || isLoopback(host) && !isWildcard(host) || a.TokenFile != "" || a.TLSClientCA != "" {
+		return
+	}
+	l.fail("admin.listen", "cannot be an address that others reach without admin.token_file or admin.tls_client_ca: whoever gets there could drain weir or change its limits. Set one of them, or listen on 127.0.0.1")
 }
 
 func (l *loading) certificates(key, path string) ([]byte, bool) {
-	return l.pem(key, path, checkCertificates)
+	return l.file(key, path, checkCertificates)
 }
 
-// pem reads a PEM file that a setting names, and checks what is in it.
-func (l *loading) pem(key, path string, check func([]byte) error) ([]byte, bool) {
+// file reads a file that a setting names, and checks what is in it.
+func (l *loading) file(key, path string, check func([]byte) error) ([]byte, bool) {
 	content, err := readFile(path)
 	if err == nil {
 		err = check(content)

@@ -205,6 +205,31 @@ var settings = []*setting{
 		value: choice(func(c *Config) *string { return &c.Metrics.Compat }, "", "openfaas"),
 	},
 	{
+		flag: "admin-listen", key: "admin.listen", def: "127.0.0.1:9465", fixed: true,
+		usage: "port of the management API and the status page, host:port; empty is off",
+		value: text(kindAddress, func(c *Config) *string { return &c.Admin.Listen }, parseListenOrNone),
+	},
+	{
+		flag: "admin-token-file", key: "admin.token_file", def: "", fixed: true,
+		usage: "file with the token that the management API asks for, read again when it changes; empty for none",
+		value: text(kindFile, func(c *Config) *string { return &c.Admin.TokenFile }, checkFile),
+	},
+	{
+		flag: "admin-tls-cert", key: "admin.tls_cert", def: "", fixed: true,
+		usage: "PEM file of the certificate and its chain; turns the management API to TLS",
+		value: text(kindFile, func(c *Config) *string { return &c.Admin.TLSCert }, checkFile),
+	},
+	{
+		flag: "admin-tls-key", key: "admin.tls_key", def: "", fixed: true,
+		usage: "PEM file of the certificate's private key",
+		value: text(kindFile, func(c *Config) *string { return &c.Admin.TLSKey }, checkFile),
+	},
+	{
+		flag: "admin-tls-client-ca", key: "admin.tls_client_ca", def: "", fixed: true,
+		usage: "PEM file of authorities; operators must then present a certificate signed by one of them",
+		value: text(kindFile, func(c *Config) *string { return &c.Admin.TLSClientCA }, checkFile),
+	},
+	{
 		flag: "ready-path", key: "ready.path", def: "",
 		usage: "path on the function that readiness is probed with; empty probes by connecting",
 		value: text(kindPath, func(c *Config) *string { return &c.Ready.Path }, checkProbePath),

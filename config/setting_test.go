@@ -48,6 +48,11 @@ var samples = map[string]struct{ text, effective string }{
 	"trusted_proxies":          {"10.0.0.0/8,fd00::1", "10.0.0.0/8,fd00::1/128"},
 	"metrics.listen":           {"127.0.0.1:19464", "127.0.0.1:19464"},
 	"metrics.compat":           {"openfaas", "openfaas"},
+	"admin.listen":             {"127.0.0.1:19465", "127.0.0.1:19465"},
+	"admin.token_file":         {"token", "token"},
+	"admin.tls_cert":           {"admin-cert.pem", "admin-cert.pem"},
+	"admin.tls_key":            {"admin-key.pem", "admin-key.pem"},
+	"admin.tls_client_ca":      {"operators.pem", "operators.pem"},
 	"ready.path":               {"/ready", "/ready"},
 	"ready.interval":           {"5s", "5s"},
 	"ready.timeout":            {"2s", "2s"},
@@ -170,6 +175,7 @@ func TestEveryFieldHasASetting(t *testing.T) {
 
 func TestNonReloadableSettings(t *testing.T) {
 	want := []string{
+		"admin.listen", "admin.tls_cert", "admin.tls_client_ca", "admin.tls_key", "admin.token_file",
 		"client.header_timeout", "client.http_engine", "client.idle_timeout", "client.max_header_bytes", "function.name", "function.version",
 		"listen", "log.format", "metrics.compat", "metrics.listen", "openfaas", "startup_timeout",
 		"tls.cert", "tls.client_ca", "tls.key",

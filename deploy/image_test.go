@@ -238,7 +238,7 @@ func standInFront(t *testing.T) (c *container, data string) {
 	}))
 	t.Cleanup(function.Close)
 	data = freeAddress(t)
-	return newContainer(t, "WEIR_UPSTREAM="+function.URL, "WEIR_LISTEN="+data, "WEIR_METRICS_LISTEN="+freeAddress(t)), data
+	return newContainer(t, "WEIR_UPSTREAM="+function.URL, "WEIR_LISTEN="+data, "WEIR_METRICS_LISTEN="+freeAddress(t), "WEIR_ADMIN_LISTEN="+freeAddress(t)), data
 }
 
 func TestImageServesAndEnds(t *testing.T) {

@@ -99,7 +99,7 @@ func TestAFunctionThatDoesNotStart(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			args := append([]string{"run", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", "--upstream=http://" + addr}, tt.flags...)
+			args := append([]string{"run", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--upstream=http://" + addr}, tt.flags...)
 			var env []string
 			if tt.role != "" {
 				env = []string{roleVariable + "=" + tt.role}
@@ -136,7 +136,7 @@ func TestOutputOfTheFunctionIsForwardedWhole(t *testing.T) {
 		err.WriteString("err " + word + "\n")
 	}
 	env, command := inRole(t, "exit", append([]string{"5"}, words...)...)
-	got := run(t, env, append([]string{"run", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", "--upstream=http://" + freePort(t), "--"}, command...)...)
+	got := run(t, env, append([]string{"run", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--upstream=http://" + freePort(t), "--"}, command...)...)
 	if got.code != 5 {
 		t.Errorf("exit code %d, want 5", got.code)
 	}

@@ -95,13 +95,25 @@ func TestBadInputChangesNothing(t *testing.T) {
 			nil, 1,
 			"weir: --metrics-listen " + taken.Addr().String() + ": the address is in use by another process; stop that or choose another address\n",
 		},
+		{
+			"the management API's port in use",
+			[]string{"--admin-listen=" + taken.Addr().String()},
+			nil, 1,
+			"weir: --admin-listen " + taken.Addr().String() + ": the address is in use by another process; stop that or choose another address\n",
+		},
+		{
+			"a management API for everybody",
+			[]string{"--admin-listen=:0"},
+			nil, 2,
+			"weir: config: admin.listen: cannot be an address that others reach without admin.token_file or admin.tls_client_ca: whoever gets there could drain weir or change its limits. Set one of them, or listen on 127.0.0.1 (--admin-listen)\n",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			mark := filepath.Join(t.TempDir(), "started")
 			env, command := inRole(t, "touch", mark)
 			args := []string{"run"}
-			for _, flag := range []string{"--listen=", "--metrics-listen="} {
+			for _, flag := range []string{"--listen=", "--metrics-listen=", "--admin-listen="} {
 				if !strings.HasPrefix(strings.Join(tt.args, " "), flag) {
 					args = append(args, flag+"127.0.0.1:0")
 				}

@@ -50,7 +50,7 @@ func startWith(t testing.TB, env []string, args ...string) *weir {
 func launch(t testing.TB, env []string, args ...string) *weir {
 	t.Helper()
 	w := &weir{
-		cmd:    exec.Command(binary(t), append([]string{"run", "--metrics-listen=127.0.0.1:0"}, args...)...),
+		cmd:    exec.Command(binary(t), append([]string{"run", "--metrics-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"}, args...)...),
 		stdout: new(output),
 		log:    newLogBook(),
 		exited: make(chan struct{}),

@@ -33,7 +33,7 @@ type Metrics struct {
 	requests  [modes][classes][origins]prometheus.Counter
 	throttles map[limits.Reason]prometheus.Counter
 
-	requestDuration  prometheus.Observer
+	requestDuration  prometheus.Histogram
 	upstreamDuration prometheus.Observer
 	queueWait        prometheus.Observer
 	proxyOverhead    prometheus.Observer

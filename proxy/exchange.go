@@ -25,6 +25,7 @@ type exchange struct {
 	body     *requestBody // nil where the request has none
 
 	slot     limits.Slot
+	seat     *seat // nil until it is admitted
 	admitted bool
 	dog      watchdog
 	cancel   context.CancelCauseFunc
@@ -155,6 +156,10 @@ func (x *exchange) finish() {
 		method: x.r.Method, target: x.r.RequestURI, proto: x.r.Proto, client: clientAddr(x.r.RemoteAddr),
 		began: x.began, handedOver: x.handedOver, answered: time.Duration(x.answered.Load()),
 		admitted: x.admitted, status: x.w.status, cause: cause,
+	}
+	if x.seat != nil {
+		x.seat.leave()
+		spareSeats.Put(x.seat)
 	}
 	x.p.settle(x.settings, &x.slot, &a)
 	if panicked != nil {

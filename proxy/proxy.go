@@ -154,6 +154,10 @@ func (x *exchange) forward() {
 		read: x.settings.ClientReadTimeout, write: x.settings.ClientWriteTimeout,
 	}
 	x.handedOver = clock()
+	x.seat = spareSeats.Get().(*seat)
+	x.seat.take(x.p, &account{
+		method: x.r.Method, target: x.r.RequestURI, proto: x.r.Proto, client: x.r.RemoteAddr, began: x.began,
+	}, x.slot.Waited())
 	x.dog.watch(x.interrupt)
 	r := x.r.WithContext(ctx)
 	if x.body != nil {

@@ -172,13 +172,20 @@ func (s *Server) handOver(conn net.Conn, read []byte) {
 // drainPoll is how often a drain looks whether the last request has ended.
 const drainPoll = 10 * time.Millisecond
 
+// Refuse turns newcomers away from now on, with 503 and advice; those admitted and
+// those waiting finish. Unlike Drain it closes neither listener nor idle
+// connections: for a sidecar that is drained first and ended later.
+func (s *Server) Refuse() {
+	s.proxy.draining.Store(true)
+	s.proxy.gate.Drain()
+}
+
 // Drain refuses newcomers, lets those admitted and those waiting finish, then
 // closes listener and connections. Until then the listener stays open: a 503
 // with advice is worth more to a client than a refused connection. When ctx
 // ends first, whatever still runs is cut off and ctx's error returned.
 func (s *Server) Drain(ctx context.Context) error {
-	s.proxy.draining.Store(true)
-	s.proxy.gate.Drain()
+	s.Refuse()
 	if s.engine != nil {
 		// GOAWAY at once to every HTTP/2 client. New connections still get their 503.
 		go func() { _ = s.http.Shutdown(ctx) }() // and once more below, for its outcome

@@ -34,6 +34,7 @@ type stream struct {
 	description
 	settings *Settings
 	slot     limits.Slot
+	seat     *seat
 	account  account
 	held     []byte // the request's head
 
@@ -79,6 +80,7 @@ const (
 
 var streams = sync.Pool{New: func() any {
 	return &stream{
+		seat:      newSeat(),
 		up:        h1.Relay{DropTrailer: func(name []byte) bool { return vouched(view(name)) }},
 		uploaded:  make(chan error, 1),
 		buffer:    make([]byte, readBuffer),
@@ -104,6 +106,7 @@ func takeStream(c *clientConn) *stream {
 
 // release gives the stream back to the pool.
 func (x *stream) release() {
+	x.seat.leave() // as settle did
 	x.c, x.settings, x.origin, x.cause, x.held = nil, nil, nil, nil, nil
 	x.account = account{}
 	if len(x.buffer) != readBuffer { // grown for a large head
@@ -334,6 +337,7 @@ func (x *stream) admitAndForward() connState {
 	x.now = clock()
 	x.account.admitted = true
 	x.account.handedOver = x.now
+	x.seat.take(p, &x.account, x.slot.Waited())
 	if x.requestTimeout > 0 {
 		x.readUntil = x.account.handedOver + x.requestTimeout
 	}
@@ -434,6 +438,7 @@ func (x *stream) failure() error {
 // ended it.
 func (x *stream) settle(err error) {
 	x.account.cause = err
+	x.seat.leave()
 	x.c.e.p.settle(x.settings, &x.slot, &x.account)
 }
 

@@ -84,14 +84,14 @@ func runDemo(scenario demo.Scenario, screen demo.Screen, log io.Writer) (_ *demo
 	defer func() { err = errors.Join(err, function.Close()) }()
 
 	c.Function.Name = "demo"
-	c.Listen, c.Metrics.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	c.Listen, c.Metrics.Listen, c.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	c.Upstream.Scheme, c.Upstream.Address = "http", function.Addr()
 	c.Limits = config.Limits{
 		MaxInflight: scenario.MaxInflight, Overflow: config.OverflowReject,
 		QueueDepth: scenario.QueueDepth, QueueTimeout: scenario.QueueTimeout,
 	}
 	c.Routes = scenario.Routes()
-	s, err := newSidecar(c, logs, level)
+	s, err := newSidecar(&config.Loaded{Config: c, Origins: config.Origins{"limits.queue_depth": {From: config.FromFlag, Name: "max-inflight"}}}, logs, level)
 	if err != nil {
 		return nil, err
 	}

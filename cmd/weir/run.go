@@ -35,7 +35,7 @@ func runCommand(environ []string) *cobra.Command {
 			}
 			level := new(slog.LevelVar)
 			log := logger(c.ErrOrStderr(), loaded.Config, level)
-			s, err := newSidecar(loaded.Config, log, level)
+			s, err := newSidecar(loaded, log, level)
 			if err != nil {
 				return &exitError{exitFailed, err}
 			}

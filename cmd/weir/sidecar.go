@@ -37,12 +37,15 @@ type sidecar struct {
 	draining     atomic.Bool
 	drained      chan struct{} // closed once a drain is over, however it ended
 	failed       chan error    // of a server that stopped by itself
+
+	operations operations
 }
 
 // newSidecar opens the ports and joins the rooms; nothing is served yet. On an
 // error nothing is left open.
-func newSidecar(c *config.Config, log *slog.Logger, level *slog.LevelVar) (_ *sidecar, err error) {
-	s := &sidecar{log: log, level: level, drained: make(chan struct{}), failed: make(chan error, 2)}
+func newSidecar(loaded *config.Loaded, log *slog.Logger, level *slog.LevelVar) (_ *sidecar, err error) {
+	c := loaded.Config
+	s := &sidecar{log: log, level: level, drained: make(chan struct{}), failed: make(chan error, 3)}
 	s.config.Store(c)
 	if s.gate, err = limits.NewGate(policy(c)); err != nil {
 		return nil, err
@@ -93,6 +96,9 @@ func newSidecar(c *config.Config, log *slog.Logger, level *slog.LevelVar) (_ *si
 	if s.public, err = listen("--metrics-listen", c.Metrics.Listen); err != nil {
 		return nil, errors.Join(err, s.data.Close())
 	}
+	if err = s.newOperations(loaded); err != nil {
+		return nil, errors.Join(err, s.data.Close(), s.public.Close())
+	}
 	return s, nil
 }
 
@@ -127,7 +133,7 @@ func (s *sidecar) notReady() string {
 	return ""
 }
 
-// servePublic begins to serve metrics and health.
+// servePublic begins to serve metrics and health, and the management API.
 func (s *sidecar) servePublic() {
 	s.log.Info("listening", "port", "metrics", "addr", s.public.Addr().String())
 	go func() {
@@ -135,6 +141,7 @@ func (s *sidecar) servePublic() {
 			s.failed <- fmt.Errorf("serving metrics on %s: %w", s.public.Addr(), err)
 		}
 	}()
+	s.serveAdmin()
 }
 
 // serveData begins to serve requests.
@@ -154,9 +161,24 @@ func (s *sidecar) serveData() {
 	}()
 }
 
-// apply takes over a reloaded configuration, whole or not at all.
+// apply takes over a reloaded configuration, whole or not at all. What was changed
+// through the management API is gone then.
 func (s *sidecar) apply(l *config.Loaded) error {
-	c := l.Config
+	o := &s.operations
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := s.use(l.Config); err != nil {
+		return err
+	}
+	if len(o.changes) > 0 {
+		s.log.Info("the configuration has changed; limits that the management API had changed are as configured again")
+	}
+	o.loaded, o.changes = l, nil
+	return nil
+}
+
+// use puts a configuration in force, whole or not at all.
+func (s *sidecar) use(c *config.Config) error {
 	if err := s.gate.SetPolicy(policy(c)); err != nil {
 		return err
 	}
@@ -185,7 +207,7 @@ func (s *sidecar) drain(ctx context.Context) error {
 	c := s.config.Load()
 	s.draining.Store(true)
 	defer close(s.drained) // stop, the only caller, calls once
-	if c.Drain.Delay > 0 {
+	if c.Drain.Delay > 0 && !s.operations.isDrained() {
 		s.log.Info("not ready any more, still admitting", "for", c.Drain.Delay)
 		timer := time.NewTimer(c.Drain.Delay)
 		defer timer.Stop()
@@ -213,6 +235,7 @@ func (s *sidecar) close() {
 	_ = s.data.Close() // if it was never served
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	s.operations.close(ctx)
 	_ = s.publicServer.Shutdown(ctx) // a scrape under way may finish
 	_ = s.public.Close()
 	s.upstream.Close()

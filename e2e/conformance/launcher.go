@@ -98,7 +98,7 @@ func (b Binary) Launch(t testing.TB, settings Settings) *Instance {
 	for name, value := range b.Flags {
 		settings = settings.with(name, value)
 	}
-	settings = settings.with("listen", "127.0.0.1:0").with("metrics-listen", "127.0.0.1:0")
+	settings = settings.with("listen", "127.0.0.1:0").with("metrics-listen", "127.0.0.1:0").with("admin-listen", "127.0.0.1:0")
 	if len(settings.Routes) > 0 {
 		file := filepath.Join(t.TempDir(), "weir.yaml")
 		content, err := json.MarshalIndent(map[string]any{"routes": settings.Routes}, "", "  ")

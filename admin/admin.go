@@ -1,0 +1,165 @@
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/admin/api"
+	"weir/config"
+	"weir/limits"
+	"weir/metrics"
+)
+
+// Options is what the management API tells of and acts on. All fields are
+// required but where it says otherwise.
+type Options struct {
+	Version  string // of weir
+	Function api.Function
+	Upstream string // its URL
+
+	Gate   func() limits.Snapshot
+	Totals func() metrics.Totals
+	// Running gives the running requests, the oldest first.
+	Running func() []api.Request
+	// NotReady returns why the sidecar should get no traffic, "" if it should.
+	NotReady func() string
+	// Failure returns what is wrong with the function, "" if nothing is.
+	Failure func() string
+	Limits  func() api.Limits
+	// ChangeLimits changes limits, all or none. An error of a value's is
+	// config.Errors.
+	ChangeLimits func(api.LimitsChange) error
+	// Drain begins to drain and returns at once. Once is enough.
+	Drain func()
+
+	// Token is what operators have to show, nil for none.
+	Token *TokenFile
+	// ClientCertificates is true where TLS has asked for them.
+	ClientCertificates bool
+	Log                *slog.Logger
+}
+
+// Admin is the management API of one sidecar, and an api.Service. Make one with
+// New, let Run run while Handler serves.
+type Admin struct {
+	o       Options
+	started time.Time
+	watch   *watch
+}
+
+var _ api.Service = (*Admin)(nil)
+
+// New makes the management API; nothing is served yet.
+func New(o Options) *Admin {
+	return &Admin{o: o, started: time.Now(), watch: newWatch(o.Gate, o.Totals)}
+}
+
+// Run keeps the history until ctx ends, and then ends the streams of events, so
+// that a server can be shut down.
+func (a *Admin) Run(ctx context.Context) { a.watch.run(ctx) }
+
+// Handler serves the API and the status page.
+func (a *Admin) Handler() http.Handler {
+	mux := http.NewServeMux()
+	known := map[string][]string{}
+	for _, h := range api.Handlers(a, http.HandlerFunc(a.events), a.failed) {
+		mux.Handle(h.Method+" "+h.Path, h)
+		known[h.Path] = append(known[h.Path], h.Method)
+	}
+	for path, methods := range known {
+		if slices.Contains(methods, http.MethodGet) {
+			methods = append(methods, http.MethodHead)
+		}
+		slices.Sort(methods)
+		allow := strings.Join(methods, ", ")
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Allow", allow)
+			api.WriteProblem(r.Context(), api.ErrMethod, w)
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		api.WriteProblem(r.Context(), api.ErrNotFound, w)
+	})
+	return &guard{token: a.o.Token, known: a.o.ClientCertificates, cross: http.NewCrossOriginProtection(), next: mux}
+}
+
+// failed tells the log of an error that is nobody's request's.
+func (a *Admin) failed(err error) { a.o.Log.Error("management API failed", "err", err) }
+
+// State implements api.Service.
+func (a *Admin) State(context.Context) (*api.State, error) {
+	g, t, why, failure := a.o.Gate(), a.o.Totals(), a.o.NotReady(), a.o.Failure()
+	return &api.State{
+		Time: time.Now().UTC(), StartedAt: a.started.UTC(), Version: a.o.Version, Function: a.o.Function,
+		Upstream: api.Upstream{URL: a.o.Upstream, Up: failure == "", Failure: failure},
+		Ready:    why == "", NotReadyReason: why, Draining: g.Draining,
+		Inflight: g.Inflight, Limit: g.Limit, HighWater: g.HighWater, Waiting: g.Waiting, QueueDepth: g.QueueDepth,
+		ConcurrencySeconds: g.ConcurrencySeconds, MeanDurationSeconds: g.MeanDuration.Seconds(),
+		Requests:  api.Requests{Total: t.Requests, ByCodeClass: t.ByCodeClass, ByOrigin: t.ByOrigin},
+		Throttles: throttles(t.Throttles),
+		Limits:    a.o.Limits(),
+		Second:    a.watch.latest(),
+	}, nil
+}
+
+// History implements api.Service.
+func (a *Admin) History(context.Context) (*api.History, error) { return a.watch.history(), nil }
+
+// Inflight implements api.Service.
+func (a *Admin) Inflight(_ context.Context, q api.InflightQuery) (*api.Inflight, error) {
+	table := &api.Inflight{Time: time.Now().UTC(), Requests: []api.Request{}}
+	running := a.o.Running()
+	table.Total = len(running)
+	most := q.Limit
+	if most == 0 {
+		most = api.DefaultInflightRows
+	}
+	for _, r := range running[:min(most, len(running))] {
+		r.AgeSeconds = max(table.Time.Sub(r.StartedAt).Seconds(), 0)
+		table.Requests = append(table.Requests, r)
+	}
+	return table, nil
+}
+
+// Limits implements api.Service.
+func (a *Admin) Limits(context.Context) (*api.Limits, error) {
+	l := a.o.Limits()
+	return &l, nil
+}
+
+// ChangeLimits implements api.Service.
+func (a *Admin) ChangeLimits(ctx context.Context, change api.LimitsChange) (*api.Limits, error) {
+	if err := a.o.ChangeLimits(change); err != nil {
+		return nil, invalid(err)
+	}
+	return a.Limits(ctx)
+}
+
+// invalid turns the mistakes that the configuration found into what the API says
+// of them.
+func invalid(err error) error {
+	mistakes, ok := err.(config.Errors) //nolint:errorlint // as promised
+	if !ok {
+		return err
+	}
+	e := &api.InvalidError{}
+	for _, m := range mistakes {
+		f := api.FieldError{Detail: m.Key + ": " + m.What}
+		if name, ok := strings.CutPrefix(m.Key, "limits."); ok {
+			f = api.FieldError{Pointer: "/" + name, Detail: m.What}
+		}
+		e.Fields = append(e.Fields, f)
+	}
+	return e
+}
+
+// Drain implements api.Service.
+func (a *Admin) Drain(context.Context) (*api.Draining, error) {
+	a.o.Drain()
+	g := a.o.Gate()
+	return &api.Draining{Draining: true, Inflight: g.Inflight, Waiting: g.Waiting}, nil
+}

@@ -1,0 +1,181 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	kithttp "github.com/go-kit/kit/transport/http"
+)
+
+// nothing is what most endpoints are asked with.
+type nothing struct{}
+
+// The endpoints.
+var (
+	getState = operation[nothing, *State]{
+		Route:  Route{Method: http.MethodGet, Path: "/v1/state"},
+		encode: noBody, decode: readNothing,
+		do: func(ctx context.Context, s Service, _ nothing) (*State, error) { return s.State(ctx) },
+	}
+	getHistory = operation[nothing, *History]{
+		Route:  Route{Method: http.MethodGet, Path: "/v1/history"},
+		encode: noBody, decode: readNothing,
+		do: func(ctx context.Context, s Service, _ nothing) (*History, error) { return s.History(ctx) },
+	}
+	getInflight = operation[InflightQuery, *Inflight]{
+		Route:  Route{Method: http.MethodGet, Path: "/v1/inflight"},
+		encode: writeInflightQuery, decode: readInflightQuery,
+		do: func(ctx context.Context, s Service, q InflightQuery) (*Inflight, error) { return s.Inflight(ctx, q) },
+	}
+	getLimits = operation[nothing, *Limits]{
+		Route:  Route{Method: http.MethodGet, Path: "/v1/limits"},
+		encode: noBody, decode: readNothing,
+		do: func(ctx context.Context, s Service, _ nothing) (*Limits, error) { return s.Limits(ctx) },
+	}
+	patchLimits = operation[LimitsChange, *Limits]{
+		Route:  Route{Method: http.MethodPatch, Path: "/v1/limits", Changes: true},
+		encode: writeLimitsChange, decode: readLimitsChange,
+		do: func(ctx context.Context, s Service, q LimitsChange) (*Limits, error) { return s.ChangeLimits(ctx, q) },
+	}
+	postDrain = operation[nothing, *Draining]{
+		Route:  Route{Method: http.MethodPost, Path: "/v1/drain", Changes: true},
+		encode: emptyObject, decode: readEmptyObject,
+		do: func(ctx context.Context, s Service, _ nothing) (*Draining, error) { return s.Drain(ctx) },
+	}
+	// getEvents is no operation: it never ends by itself.
+	getEvents = Route{Method: http.MethodGet, Path: "/v1/events"}
+)
+
+// served is an operation, whatever is asked and answered.
+type served interface {
+	route() Route
+	handler(s Service, options ...kithttp.ServerOption) http.Handler
+}
+
+func operations() []served {
+	return []served{getState, getHistory, getInflight, getLimits, patchLimits, postDrain}
+}
+
+// Handler is one endpoint, served.
+type Handler struct {
+	Route
+	http.Handler
+}
+
+// Handlers serves all endpoints on s, with events for the one that streams.
+func Handlers(s Service, events http.Handler, failed func(error)) []Handler {
+	options := []kithttp.ServerOption{
+		kithttp.ServerErrorEncoder(func(ctx context.Context, err error, w http.ResponseWriter) {
+			if ProblemOf(err).Status == http.StatusInternalServerError {
+				failed(err)
+			}
+			WriteProblem(ctx, err, w)
+		}),
+	}
+	var handlers []Handler
+	for _, o := range operations() {
+		handlers = append(handlers, Handler{o.route(), o.handler(s, options...)})
+	}
+	return append(handlers, Handler{getEvents, events})
+}
+
+// CheckQuery refuses parameters that the endpoint does not know.
+func checkQuery(r *http.Request, known ...string) (url.Values, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, invalidSyntax("", "the query cannot be read")
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains(known, name) {
+			return nil, invalidSyntax("?"+name, "is no parameter of this endpoint")
+		}
+		if len(query[name]) > 1 {
+			return nil, invalidSyntax("?"+name, "is there twice")
+		}
+	}
+	return query, nil
+}
+
+func noBody(*http.Request, nothing) error { return nil }
+
+func readNothing(r *http.Request) (nothing, error) {
+	_, err := checkQuery(r)
+	return nothing{}, err
+}
+
+func writeInflightQuery(r *http.Request, q InflightQuery) error {
+	if q.Limit != 0 {
+		r.URL.RawQuery = url.Values{"limit": {strconv.Itoa(q.Limit)}}.Encode()
+	}
+	return nil
+}
+
+func readInflightQuery(r *http.Request) (InflightQuery, error) {
+	query, err := checkQuery(r, "limit")
+	if err != nil || !query.Has("limit") {
+		return InflightQuery{Limit: DefaultInflightRows}, err
+	}
+	n, err := strconv.Atoi(query.Get("limit"))
+	if err != nil || n < 1 || n > MaxInflightRows {
+		return InflightQuery{}, invalidSyntax("?limit", "%q is not a number from 1 to %d", query.Get("limit"), MaxInflightRows)
+	}
+	return InflightQuery{Limit: n}, nil
+}
+
+func emptyObject(r *http.Request, _ nothing) error { return writeBody(r, struct{}{}) }
+
+func readEmptyObject(r *http.Request) (nothing, error) {
+	object, err := readChange(r)
+	if err != nil {
+		return nothing{}, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		return nothing{}, invalidSyntax("/"+name, "is unknown here; the body is an empty object")
+	}
+	return nothing{}, nil
+}
+
+func writeLimitsChange(r *http.Request, q LimitsChange) error { return writeBody(r, q) }
+
+func readLimitsChange(r *http.Request) (LimitsChange, error) {
+	object, err := readChange(r)
+	if err == nil && len(object) == 0 {
+		return nil, invalidSyntax("", `the body names no setting, such as {"max_inflight": 50}`)
+	}
+	return LimitsChange(object), err
+}
+
+// readChange reads the body of a request that changes something.
+func readChange(r *http.Request) (map[string]any, error) {
+	if _, err := checkQuery(r); err != nil {
+		return nil, err
+	}
+	switch media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); {
+	case err != nil:
+		return nil, ErrMediaType
+	case media == "application/json", media == "application/merge-patch+json" && r.Method == http.MethodPatch:
+		return readObject(r.Body)
+	}
+	return nil, ErrMediaType
+}
+
+func writeBody(r *http.Request, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("the request cannot be written: %w", err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.ContentLength = int64(len(body))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.Body, err = r.GetBody()
+	return err
+}

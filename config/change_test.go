@@ -1,0 +1,99 @@
+package config
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSection(t *testing.T) {
+	got := Default().Section("limits")
+	for name, want := range map[string]any{"max_inflight": 100, "overflow": "reject", "queue_depth": 1000, "queue_timeout": "5s"} {
+		if got[name] != want {
+			t.Errorf("limits.%s is %#v, want %#v", name, got[name], want)
+		}
+	}
+	if got := Default().Section("ready")["fail_on_overload"]; got != false {
+		t.Errorf("a boolean is %#v", got)
+	}
+	c := mustLoad(t, Source{Environ: []string{"WEIR_TRUSTED_PROXIES=10.0.0.0/8,192.0.2.1"}}).Config
+	if got := c.Section("")["trusted_proxies"]; !reflect.DeepEqual(got, []string{"10.0.0.0/8", "192.0.2.1/32"}) {
+		t.Errorf("a list is %#v", got)
+	}
+	if got := Default().Section("")["trusted_proxies"]; !reflect.DeepEqual(got, []string{}) {
+		t.Errorf("an empty list is %#v", got)
+	}
+}
+
+func TestChangesWhileItRuns(t *testing.T) {
+	loaded := mustLoad(t, Source{Environ: []string{"WEIR_OVERFLOW=wait"}})
+	before := *loaded.Config
+	c, err := loaded.With("limits", map[string]any{"max_inflight": json.Number("7"), "queue_timeout": "250ms"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Limits.MaxInflight != 7 || c.Limits.QueueTimeout != 250*time.Millisecond || c.Limits.Overflow != OverflowWait {
+		t.Errorf("limits are %+v", c.Limits)
+	}
+	if c.Limits.QueueDepth != 70 {
+		t.Errorf("the queue's depth is %d: it follows the limit where nobody set it", c.Limits.QueueDepth)
+	}
+	if !reflect.DeepEqual(before, *loaded.Config) || loaded.Origins["limits.max_inflight"].From != FromDefault {
+		t.Error("what was loaded has changed")
+	}
+	set := mustLoad(t, Source{Environ: []string{"WEIR_QUEUE_DEPTH=5"}})
+	if c, err = set.With("limits", map[string]any{"max_inflight": json.Number("7")}); err != nil || c.Limits.QueueDepth != 5 {
+		t.Errorf("the queue's depth that somebody set is %d, %v", c.Limits.QueueDepth, err)
+	}
+	trusted, err := loaded.With("", map[string]any{"trusted_proxies": []any{"10.0.0.0/8"}})
+	if err == nil {
+		t.Errorf("settings outside of sections are not to be changed: %+v", trusted)
+	}
+}
+
+func TestMistakesInChanges(t *testing.T) {
+	waiting := mustLoad(t, Source{File: writeFile(t, "limits: {overflow: wait}\nroutes: [{path: /x, overflow: wait}]\n")})
+	for _, c := range []struct {
+		values map[string]any
+		want   string
+	}{
+		{map[string]any{"max_inflght": json.Number("1")}, "config: limits.max_inflght: unknown setting, did you mean max_inflight? (the management API)"},
+		{map[string]any{"colour": "red"}, "config: limits.colour: unknown setting, there are max_inflight, overflow, queue_depth,"},
+		{map[string]any{"max_inflight": "10"}, "config: limits.max_inflight: is a text, not a number: leave the quotes out (the management API)"},
+		{map[string]any{"max_inflight": "ten"}, `config: limits.max_inflight: "ten" is not a number, "auto" or 0 (the management API)`},
+		{map[string]any{"max_inflight": json.Number("1.5")}, `config: limits.max_inflight: "1.5" is not a`},
+		{map[string]any{"max_inflight": json.Number("1e3")}, `config: limits.max_inflight: "1e3" is not a`},
+		{map[string]any{"max_inflight": json.Number("-1")}, `config: limits.max_inflight: "-1" is negative`},
+		{map[string]any{"max_inflight": json.Number("1000001")}, `is more than 1000000, the most there is`},
+		{map[string]any{"max_inflight": true}, "config: limits.max_inflight: is a boolean, not a number"},
+		{map[string]any{"max_inflight": []any{}}, "config: limits.max_inflight: is a list, not a number"},
+		{map[string]any{"max_inflight": map[string]any{}}, "config: limits.max_inflight: is not a number"},
+		{map[string]any{"queue_timeout": json.Number("5")}, `config: limits.queue_timeout: "5" has no unit`},
+		{map[string]any{"overflow": "spill"}, `config: limits.overflow: "spill" is not reject or wait`},
+		{map[string]any{"queue_depth": json.Number("0")}, "config: limits.queue_depth: cannot be 0 while limits.overflow is wait from "},
+		{map[string]any{"max_inflight": json.Number("0"), "overflow": "reject"}, "config: routes[0].overflow: cannot be wait while limits.max_inflight is 0 from the management API"},
+	} {
+		got, err := waiting.With("limits", c.values)
+		if err == nil || !strings.Contains(err.Error(), c.want) || got != nil {
+			t.Errorf("%v gives %v\nwant %s", c.values, err, c.want)
+		}
+	}
+	_, err := waiting.With("limits", map[string]any{"max_inflight": "ten", "overflow": "spill", "queue_depth": json.Number("-1")})
+	if mistakes, ok := err.(Errors); !ok || len(mistakes) != 3 { //nolint:errorlint // promised
+		t.Errorf("three mistakes give %v", err)
+	}
+	if _, err := waiting.With("metrics", map[string]any{"listen": ":1"}); err == nil || !strings.Contains(err.Error(), "metrics.listen: needs a restart") {
+		t.Errorf("a fixed setting gives %v", err)
+	}
+	if _, err := waiting.With("ready", map[string]any{"fail_on_overload": "true"}); err == nil || !strings.Contains(err.Error(), "leave the quotes out") {
+		t.Errorf("a boolean in quotes gives %v", err)
+	}
+}
+
+func TestToolsVariablesAreNotWeirs(t *testing.T) {
+	for _, name := range toolVariables {
+		mustLoad(t, Source{Environ: []string{name + "=x"}})
+	}
+}
