@@ -31,6 +31,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		t.dashboardsCommand(),
 		inject.Command("weir:"+version),
+		inject.WebhookCommand("weir:"+version),
 		t.versionCommand(),
 	)
 	codeFailures(root)

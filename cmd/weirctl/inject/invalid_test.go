@@ -115,7 +115,7 @@ func TestOptionsAreListedOnce(t *testing.T) {
 			t.Errorf("%s: its default %q is not taken", o.name, o.def)
 		}
 	}
-	for name := range notInjected {
+	for name := range unfit {
 		if weirSettings().Lookup(name) == nil {
 			t.Errorf("%s is no setting", name)
 		}

@@ -144,9 +144,9 @@ var options = []option{
 
 const prefix = "weir.sidecar/"
 
-// notInjected are weir's settings that depend on the pod, or on files that are
+// unfit are weir's settings that depend on the pod, or on files that are
 // not in it.
-var notInjected = map[string]string{
+var unfit = map[string]string{
 	"config": "it names a file", "listen": "see listen-port", "metrics-listen": "see metrics-port", "upstream": "see function-port",
 	"upstream-ca": "it names a file", "tls-cert": "it names a file", "tls-key": "it names a file", "tls-client-ca": "it names a file",
 }
@@ -168,7 +168,7 @@ func (o *Options) setSetting(name, value string) error {
 	if weirSettings().Lookup(name) == nil {
 		return fmt.Errorf("%q is neither a setting of weir (weir run --help) nor an option of weirctl inject (weirctl inject --help)", name)
 	}
-	if why, ok := notInjected[name]; ok {
+	if why, ok := unfit[name]; ok {
 		return fmt.Errorf("the setting %q cannot be injected: %s", name, why)
 	}
 	o.Settings[name] = value
@@ -190,6 +190,7 @@ func (o Options) annotated(all map[string]string) (Options, string, error) {
 			if err := options[i].set(&o, value); err != nil {
 				return o, key, fmt.Errorf("%s: %w", key, err)
 			}
+		case key == notInjected:
 		case name == "inject" || name == "classic":
 			on, err := strconv.ParseBool(value)
 			if err != nil {
