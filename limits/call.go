@@ -7,9 +7,12 @@ import "time"
 type Call struct {
 	// Overflow replaces the policy's where it is not OverflowDefault.
 	Overflow Overflow
-	// Deadline bounds the wait for a slot, beside the policy's queue timeout;
-	// zero is none. Source: grpc-timeout and the like.
+	// Deadline bounds the wait for a slot, beside the policy's queue timeout; a call
+	// that would have to wait past it is refused at once. Zero is none. Source:
+	// grpc-timeout and the like.
 	Deadline time.Time
+	// Priority orders the call among those that wait; the zero value is Critical.
+	Priority Priority
 }
 
 // Outcome says how an admitted call ended. Limiters that learn from outcomes

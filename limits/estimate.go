@@ -6,14 +6,18 @@ import (
 	"time"
 )
 
-// estimate is the mean duration of recent calls, for Retry-After only. It is
-// refreshed when someone asks, not by those who pay for the hot path.
+// estimate is the mean duration of recent calls, for Retry-After and the pace of
+// the queue. It is refreshed when someone asks, not by those who pay for the hot
+// path.
 type estimate struct {
 	mu    sync.Mutex
 	at    time.Duration
 	last  reading
 	mean  time.Duration // of those that ended, exponentially weighted
 	value time.Duration // the mean, or the mean age in flight if that is more
+	// square is the mean of the squares of those that ended, in seconds squared,
+	// weighted as mean is.
+	square float64
 }
 
 const (
@@ -26,26 +30,47 @@ const (
 func (e *estimate) duration(m *meter, clock func() time.Duration) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.refresh(m, clock)
+	return e.value
+}
+
+// all returns the mean of those that ended alone, 0 if none has, what duration
+// returns, and how long one that is looked at while it runs can be expected to go
+// on: E[S²]/2E[S], the mean for exponential durations and more for less even ones.
+// It is by this that waiting times grow with the unevenness of service (Pollaczek
+// and Khinchine).
+func (e *estimate) all(m *meter, clock func() time.Duration) (ended, value, residual time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.refresh(m, clock)
+	residual = e.value
+	if e.mean > 0 {
+		residual = max(residual, seconds(e.square/2/e.mean.Seconds()))
+	}
+	return e.mean, e.value, residual
+}
+
+func (e *estimate) refresh(m *meter, clock func() time.Duration) {
 	now := clock()
 	if e.value != 0 && now-e.at < estimateEvery {
-		return e.value
+		return
 	}
 	r := m.read(clock)
 	if ended := r.ended - e.last.ended; ended > 0 {
 		recent := (r.done - e.last.done) / float64(ended)
-		if e.mean == 0 {
-			e.mean = seconds(recent)
-		} else {
-			past := math.Exp(-(now - e.at).Seconds() / estimateConstant.Seconds())
-			e.mean = seconds(past*e.mean.Seconds() + (1-past)*recent)
+		square := (r.squares - e.last.squares) / float64(ended)
+		past := 0.0
+		if e.mean > 0 {
+			past = math.Exp(-(now - e.at).Seconds() / estimateConstant.Seconds())
 		}
+		e.mean = seconds(past*e.mean.Seconds() + (1-past)*recent)
+		e.square = past*e.square + (1-past)*square
 	}
 	e.value = max(e.mean, time.Nanosecond)
 	if r.inflight > 0 {
 		e.value = max(e.value, seconds((r.integral-r.done)/float64(r.inflight)))
 	}
 	e.at, e.last = now, r
-	return e.value
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

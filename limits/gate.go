@@ -2,8 +2,8 @@ package limits
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,13 +26,14 @@ import (
 //	else { inflight-- }
 //	mu.Unlock()
 //
-// Invariants: inflight only grows while it is below the limit; while the queue
-// has anyone in it the word's queued bit is set, and then only holders of mu
-// change the word, so a newcomer cannot barge past a waiter; a queue with
-// someone in it means that no slot is free.
+// Invariants: inflight only grows while it is below the limit; while anyone is in
+// line the word's queued bit is set, and then only holders of mu change the word,
+// so a newcomer cannot barge past a waiter; someone in line means that no slot is
+// free. Asynchronous calls that may not have one, as async.go has it, count as
+// nobody.
 type Gate struct {
 	word    atomic.Uint64
-	waiting atomic.Int64 // length of the queue, for readers without the lock
+	waiting atomic.Int64 // length of the line, for readers without the lock
 	policy  atomic.Pointer[Policy]
 	chain   atomic.Pointer[chain]
 	base    time.Time
@@ -41,8 +42,18 @@ type Gate struct {
 	high     highWater
 	estimate estimate
 
-	mu    sync.Mutex
-	queue fifo
+	// Calls of priority Async; async.go tells of them.
+	asyncUsed    atomic.Bool
+	asyncRunning atomic.Int64
+	asyncNextCut atomic.Int64 // on the Gate's clock
+
+	random atomic.Uint64 // state of jitter
+
+	mu        sync.Mutex
+	line      line
+	everyone  caller // who calls where callers are not told apart
+	asyncCap  asyncCap
+	asyncWake *time.Timer // nil where none is set
 
 	integralMu sync.Mutex
 	integral   float64
@@ -77,8 +88,9 @@ func NewGate(p Policy, limiters ...Limiter) (*Gate, error) {
 	if len(limiters) > maxLimiters {
 		return nil, fmt.Errorf("limits: %d limiters, at most %d fit", len(limiters), maxLimiters)
 	}
-	g := &Gate{base: time.Now()}
+	g := &Gate{base: time.Now(), asyncCap: uncut}
 	g.policy.Store(&p)
+	g.Seed(rand.Uint64())
 	g.chain.Store(&chain{limiters})
 	g.word.Store(uint64(word(0).withLimit(p.MaxInflight)))
 	return g, nil
@@ -95,20 +107,25 @@ func (g *Gate) Enter(ctx context.Context, call *Call, s *Slot) error {
 		panic("limits: Enter on a slot that is held")
 	}
 	now := g.now()
-	s.waited = 0
+	s.waited, s.caller, s.async = 0, nil, false
 	s.chain = g.chain.Load()
 	if len(s.chain.limiters) > 0 {
 		if refused := s.chain.enter(now, call, s); refused != nil {
 			return refused
 		}
 	}
-	n, ok := g.tryEnter()
+	async := call.Priority <= Async
+	n, ok := 0, false
+	if !async {
+		n, ok = g.tryEnter()
+	}
 	if !ok {
 		var err error
 		if n, err = g.overflow(ctx, call, s, now); err != nil {
 			s.chain.leave(g.now(), s, len(s.chain.limiters), Refused)
 			return err
 		}
+		s.async = async
 		now = g.now()
 	}
 	g.fill(s, now, n)
@@ -140,133 +157,40 @@ func (g *Gate) tryEnter() (int, bool) {
 	}
 }
 
-// overflow handles a call that found no free slot.
-func (g *Gate) overflow(ctx context.Context, call *Call, s *Slot, now time.Duration) (int, error) {
-	if word(g.word.Load()).draining() {
-		return 0, g.refuse(ReasonDraining)
-	}
-	p := g.policy.Load()
-	o := call.Overflow
-	if o == OverflowDefault {
-		o = p.Overflow
-	}
-	if o != OverflowWait || p.QueueDepth == 0 {
-		return 0, g.refuse(ReasonMaxInflight)
-	}
-	patience := p.QueueTimeout
-	bounded := patience > 0
-	if !call.Deadline.IsZero() {
-		if left := time.Until(call.Deadline); !bounded || left < patience {
-			patience, bounded = left, true
-		}
-	}
-	if bounded && patience <= 0 {
-		return 0, g.refuse(ReasonQueueTimeout)
-	}
-	w, n, reason := g.join(p.QueueDepth)
-	if reason != "" {
-		return 0, g.refuse(reason)
-	}
-	if w == nil {
-		return n, nil // a slot came free meanwhile
-	}
-	err := g.wait(ctx, w, patience, bounded)
-	s.waited = g.now() - now
-	if err == nil {
-		return word(g.word.Load()).inflight(), nil
-	}
-	var t *Throttle
-	if errors.As(err, &t) {
-		t.Waited = s.waited
-	}
-	return 0, err
-}
-
-// join takes a slot that came free meanwhile, or appends a waiter to the queue.
-func (g *Gate) join(depth int) (*waiter, int, Reason) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for {
-		w := word(g.word.Load())
-		switch {
-		case w.draining():
-			return nil, 0, ReasonDraining
-		case !w.queued() && w.free():
-			if g.word.CompareAndSwap(uint64(w), uint64(w+1)) {
-				return nil, w.inflight() + 1, ""
-			}
-		case g.queue.length >= depth:
-			return nil, 0, ReasonQueueFull
-		case w.queued() || g.word.CompareAndSwap(uint64(w), uint64(w|queuedBit)):
-			q := newWaiter()
-			g.queue.push(q)
-			g.waiting.Store(int64(g.queue.length))
-			return q, 0, ""
-		}
-	}
-}
-
-// wait blocks until w is granted, its patience ends or its client leaves.
-func (g *Gate) wait(ctx context.Context, w *waiter, patience time.Duration, bounded bool) error {
-	var expired <-chan time.Time
-	if bounded {
-		timer := time.NewTimer(patience)
-		defer timer.Stop()
-		expired = timer.C
-	}
-	var err error
-	select {
-	case <-w.ready:
-		return nil
-	case <-ctx.Done():
-		err = ctx.Err()
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = nil
-		}
-	case <-expired:
-	}
-	withdrawn := g.withdraw(w)
-	if !withdrawn {
-		<-w.ready // granted in the same moment
-	}
-	switch {
-	case withdrawn && err == nil:
-		return g.refuse(ReasonQueueTimeout)
-	case withdrawn:
-		return err
-	case err != nil:
-		g.release(g.now()) // granted to a caller that has left
-		return err
-	}
-	return nil
-}
-
-// withdraw takes w out of the queue and reports whether it was still waiting.
-func (g *Gate) withdraw(w *waiter) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.queue.remove(w) {
-		return false
-	}
-	g.settle(word(g.word.Load()))
-	return true
-}
-
-// settle grants free slots to waiters, first come first, and writes the word
-// back. It needs mu, and w must be the current word with its queued bit set.
+// settle grants free slots to those in line and writes the word back. It needs
+// mu, and w must be the current word, or what is to become of it, with its queued
+// bit set.
 func (g *Gate) settle(w word) {
+	now := g.now()
+	var p pace
 	for w.free() {
-		q := g.queue.pop()
-		if q == nil {
+		if g.asyncWaits() {
+			if may, _ := g.asyncMay(w); may && (g.line.length == 0 || g.asyncOwed(w)) {
+				g.grantAsync()
+				w++
+				continue
+			}
+		}
+		if g.line.length == 0 {
 			break
 		}
+		if p.limit == 0 {
+			p = g.pace(w, now)
+		}
+		g.line.grant(&p)
 		w++
-		q.ready <- struct{}{}
 	}
-	if g.queue.length == 0 {
+	queued := g.line.length > 0
+	if !queued && g.asyncWaits() {
+		var until time.Duration
+		if queued, until = g.asyncMay(w); !queued {
+			g.wakeAsync(until)
+		}
+	}
+	if !queued {
 		w &^= queuedBit
 	}
-	g.waiting.Store(int64(g.queue.length))
+	g.waiting.Store(int64(g.line.length))
 	g.word.Store(uint64(w))
 }
 
@@ -276,10 +200,14 @@ func (g *Gate) leave(s *Slot, o Outcome) {
 	s.shard.leave(s.start, now)
 	// Limiters first: a call let in by the freed slot must find them up to date.
 	s.chain.leave(now, s, len(s.chain.limiters), o)
-	g.release(now)
+	if s.async {
+		g.leaveAsync(now)
+	} else {
+		g.release(now)
+	}
 }
 
-// release frees one slot, or hands it to the first waiter.
+// release frees one slot, or hands it to whoever is next in line.
 func (g *Gate) release(now time.Duration) {
 	for {
 		w := word(g.word.Load())
@@ -320,16 +248,26 @@ func (g *Gate) SetPolicy(p Policy) error {
 }
 
 // Drain refuses every newcomer from now on. Those admitted run on, those
-// waiting still get their turn.
-func (g *Gate) Drain() { g.change(func(w word) word { return w | drainedBit }) }
+// waiting still get their turn, but for asynchronous calls: they are refused, for
+// they can go elsewhere.
+func (g *Gate) Drain() {
+	g.change(func(w word) word {
+		g.refuseAsync(ReasonDraining)
+		return w | drainedBit
+	})
+}
 
+// change replaces the word by what f makes of it, and looks at the line.
 func (g *Gate) change(f func(word) word) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for {
 		w := word(g.word.Load())
-		if w.queued() {
-			g.settle(f(w))
+		if w.queued() || g.asyncWaits() {
+			if !w.queued() && !g.word.CompareAndSwap(uint64(w), uint64(w|queuedBit)) {
+				continue
+			}
+			g.settle(f(w | queuedBit))
 			return
 		}
 		if g.word.CompareAndSwap(uint64(w), uint64(f(w))) {
@@ -339,13 +277,15 @@ func (g *Gate) change(f func(word) word) {
 }
 
 // refuse makes the Throttle for a call that the concurrency limit turned away.
-func (g *Gate) refuse(reason Reason) *Throttle {
+func (g *Gate) refuse(reason Reason) *Throttle { return g.refuseWith(reason, g.jitter()) }
+
+func (g *Gate) refuseWith(reason Reason, j jitter) *Throttle {
 	w := word(g.word.Load())
 	t := &Throttle{Reason: reason, Limit: w.limit(), Remaining: max(w.limit()-w.inflight(), 0)}
 	if reason == ReasonDraining {
-		t.RetryAfter = retryAfter(0, 0, 0, 0) // another instance may have a slot already
+		t.RetryAfter = retryAfter(0, 0, 0, 0, &j) // another instance may have a slot already
 	} else {
-		t.RetryAfter = retryAfter(w.inflight(), w.limit(), int(g.waiting.Load()), g.estimate.duration(&g.meter, g.now))
+		t.RetryAfter = retryAfter(w.inflight(), w.limit(), int(g.waiting.Load()), g.estimate.duration(&g.meter, g.now), &j)
 	}
 	return t
 }

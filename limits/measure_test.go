@@ -128,8 +128,9 @@ func TestRetryAfterFollowsDurationLimitAndBacklog(t *testing.T) {
 		{"no further than an hour", 1, 1, 1000, time.Hour, time.Hour, time.Hour},
 	} {
 		seen := map[time.Duration]bool{}
-		for range 2000 {
-			got := retryAfter(c.inflight, c.limit, c.waiting, c.mean)
+		for i := range 2000 {
+			j := jitter(mix(uint64(i)))
+			got := retryAfter(c.inflight, c.limit, c.waiting, c.mean, &j)
 			if got < c.min || got > c.max || got%time.Second != 0 {
 				t.Fatalf("%s: %v is not whole seconds between %v and %v", c.name, got, c.min, c.max)
 			}

@@ -29,8 +29,10 @@ type meterShard struct {
 	whole int64
 	nanos int64
 	done  float64 // seconds of the calls that ended
-	ended uint64  // how many ended
-	_     [64]byte
+	// squares is the sum of the squares of these, each in seconds.
+	squares float64
+	ended   uint64 // how many ended
+	_       [64]byte
 }
 
 // advance completes the integral until now. A clock that was read before that
@@ -56,7 +58,9 @@ func (s *meterShard) leave(start, now time.Duration) {
 	s.mu.Lock()
 	s.advance(now)
 	s.n--
-	s.done += (now - start).Seconds()
+	took := (now - start).Seconds()
+	s.done += took
+	s.squares += took * took
 	s.ended++
 	s.mu.Unlock()
 }
@@ -65,6 +69,7 @@ func (s *meterShard) leave(start, now time.Duration) {
 type reading struct {
 	integral float64 // call-seconds
 	done     float64 // seconds of those that ended, summed
+	squares  float64 // of these, summed
 	inflight int64
 	ended    uint64
 }
@@ -78,6 +83,7 @@ func (m *meter) read(clock func() time.Duration) reading {
 		s.advance(clock())
 		r.integral += float64(s.whole) + float64(s.nanos)/1e9
 		r.done += s.done
+		r.squares += s.squares
 		r.inflight += s.n
 		r.ended += s.ended
 		s.mu.Unlock()

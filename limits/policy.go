@@ -35,6 +35,15 @@ type Policy struct {
 	// QueueTimeout bounds each wait; 0 is unbounded but for the call's own
 	// deadline and its client's patience.
 	QueueTimeout time.Duration
+	// StrictQueue serves those waiting first come, first served, also while the queue
+	// is under pressure.
+	StrictQueue bool
+	// AsyncMinShare is the part of the slots that calls of priority Async get before
+	// anybody else while they have fewer; 0 is none.
+	AsyncMinShare float64
+	// AsyncMaxShare is the part of the slots that they may have at once; 0 is all. At
+	// least one slot may always be theirs.
+	AsyncMaxShare float64
 }
 
 func (p Policy) validate() error {
@@ -47,6 +56,10 @@ func (p Policy) validate() error {
 		return fmt.Errorf("limits: queue timeout %v is negative", p.QueueTimeout)
 	case p.Overflow > OverflowWait:
 		return fmt.Errorf("limits: unknown overflow %d", p.Overflow)
+	case !(0 <= p.AsyncMinShare && p.AsyncMinShare <= 1) || !(0 <= p.AsyncMaxShare && p.AsyncMaxShare <= 1):
+		return fmt.Errorf("limits: asynchronous calls' share of the slots, %g to %g, is not between 0 and 1", p.AsyncMinShare, p.AsyncMaxShare)
+	case p.AsyncMaxShare > 0 && p.AsyncMinShare > p.AsyncMaxShare:
+		return fmt.Errorf("limits: asynchronous calls' least share of the slots, %g, is more than the greatest, %g", p.AsyncMinShare, p.AsyncMaxShare)
 	}
 	return nil
 }

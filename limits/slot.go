@@ -19,6 +19,12 @@ type Slot struct {
 	start  time.Duration
 	waited time.Duration
 	tokens [maxLimiters]uint64
+	// Of a slot that was waited for: who was charged what for it, and in which
+	// period of contention.
+	caller  *caller
+	charged time.Duration
+	period  uint64
+	async   bool
 }
 
 // Leave gives the slot back. It may be called any number of times from any

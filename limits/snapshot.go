@@ -6,7 +6,8 @@ import "time"
 type Snapshot struct {
 	Limit      int // 0 is no limit
 	Inflight   int
-	Waiting    int
+	Async      int // of those in flight, the ones of priority Async
+	Waiting    int // those of priority Async are not counted: they wait without a client
 	QueueDepth int
 	Draining   bool
 	// HighWater is the greatest Inflight within HighWaterWindow.
@@ -27,6 +28,7 @@ func (g *Gate) Snapshot() Snapshot {
 	s := Snapshot{
 		Limit:        w.limit(),
 		Inflight:     w.inflight(),
+		Async:        int(g.asyncRunning.Load()),
 		Waiting:      int(g.waiting.Load()),
 		QueueDepth:   g.policy.Load().QueueDepth,
 		Draining:     w.draining(),

@@ -2,7 +2,6 @@ package limits
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"time"
 )
 
@@ -13,14 +12,16 @@ type Reason string
 const (
 	ReasonMaxInflight  Reason = "max_inflight"  // every slot is taken
 	ReasonQueueFull    Reason = "queue_full"    // and so is every place to wait
-	ReasonQueueTimeout Reason = "queue_timeout" // waited as long as it might
+	ReasonQueueTimeout Reason = "queue_timeout" // waited as long as it might, or would have to wait past its deadline
+	ReasonCaller       Reason = "caller"        // its caller has its share already
+	ReasonPriority     Reason = "priority"      // gave its place in the queue to a call of a higher level
 	ReasonDraining     Reason = "draining"      // the sidecar is about to stop
 )
 
 // Reasons lists every Reason that this version can give, for metrics that must
 // exist before the first refusal.
 func Reasons() []Reason {
-	return []Reason{ReasonMaxInflight, ReasonQueueFull, ReasonQueueTimeout, ReasonDraining}
+	return []Reason{ReasonMaxInflight, ReasonQueueFull, ReasonQueueTimeout, ReasonCaller, ReasonPriority, ReasonDraining}
 }
 
 // Throttle is a refusal: the error that Enter returns for a call that may not
@@ -48,15 +49,15 @@ const maxRetryAfter = time.Hour
 // a second, and ahead of the newcomer stand those over the limit and those
 // waiting. The jitter adds up to half of it, at least up to a second; rounding
 // is random in proportion to the fraction, so that short waits spread as well.
-func retryAfter(inflight, limit, waiting int, mean time.Duration) time.Duration {
+func retryAfter(inflight, limit, waiting int, mean time.Duration, j *jitter) time.Duration {
 	ahead := waiting + 1
 	if over := inflight - limit; over > 0 {
 		ahead += over
 	}
 	expected := mean.Seconds() * float64(ahead) / float64(max(limit, 1))
-	s := max(expected, 1) + rand.Float64()*max(expected/2, 1)
+	s := max(expected, 1) + j.draw()*max(expected/2, 1)
 	whole := int64(min(s, maxRetryAfter.Seconds()))
-	if rand.Float64() < s-float64(whole) {
+	if j.draw() < s-float64(whole) {
 		whole++
 	}
 	return min(time.Duration(whole)*time.Second, maxRetryAfter)

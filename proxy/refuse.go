@@ -146,7 +146,11 @@ func detail(err error) string {
 		case limits.ReasonQueueFull:
 			return fmt.Sprintf("All %d slots of the function are taken, and so is every place in its queue.", throttle.Limit)
 		case limits.ReasonQueueTimeout:
-			return "No slot of the function came free while the request could wait."
+			return "No slot of the function came free, or would have, while the request could wait."
+		case limits.ReasonCaller:
+			return "The caller has its share of the function's slots already."
+		case limits.ReasonPriority:
+			return "Its place in the function's queue went to a request of higher priority."
 		case limits.ReasonDraining:
 			return "This instance of the function is about to stop."
 		}

@@ -1,0 +1,269 @@
+package limits
+
+import "time"
+
+// line is everybody who waits for a slot. The Gate's lock guards it.
+//
+// Who is next: the highest level that has somebody; on it the caller who has used
+// least; of that one's calls the oldest, or the newest while that caller's line is
+// under pressure. One slot of ageing goes to a lower level that waits, so that
+// none starves.
+type line struct {
+	lanes [levels]lane
+	// length counts the synchronous waiters: all but those of the level Async.
+	length int
+	grants uint // to synchronous waiters
+	aged   int  // the level that the last slot out of turn went to
+	// virtual is the start of service in slot-time of the call served last, and
+	// period the number of the stretch without an empty line: what callers have used
+	// counts within one such stretch. Source: start-time fair queueing (Goyal, Vin,
+	// Cheng, 1996), with as many servers as there are slots (SFQ(D): Jin, Chase, Kaur,
+	// 2004). Idle capacity that somebody used is held against nobody.
+	virtual time.Duration
+	period  uint64
+}
+
+// ageing: of so many slots one goes to a lower level.
+const ageing = 32
+
+// pace is how fast the line moves, as far as it is known.
+type pace struct {
+	now time.Duration
+	// mean is the duration of recent calls, 0 where none has ended; age the mean age
+	// of those running where that is more, for a function that hangs or starts cold is
+	// slow before anything has ended; residual how long those running can be expected
+	// to go on.
+	mean, age, residual time.Duration
+	// limit is the number of slots, at least 1.
+	limit   int
+	timeout time.Duration // of the queue; 0 is none
+	strict  bool          // first come, first served, whatever happens
+}
+
+// A line that has not been empty for interval is under pressure. Then the newest is
+// served first, for it is the one whose client is still there, and whoever has
+// waited longer than sojourn is refused. Source: CoDel (RFC 8289) and adaptive LIFO
+// in the form of B. Maurer, "Fail at Scale" (ACM Queue, 2015).
+//
+// Its fixed 100 ms and 5 ms are for a service of some milliseconds; here both follow
+// the measured duration. In ten mean durations as many calls are served as the
+// default depth of the queue holds: a burst that fits the queue is no pressure. And
+// a line needs a few calls in it to have one whenever a slot comes free, which
+// happens limit times in a mean duration: five, for each caller that waits.
+const (
+	pressureMeans     = 10
+	pressureResiduals = 4 // where durations are that uneven, slots come free in bursts
+	pressureLeast     = 100 * time.Millisecond
+	sojournSlots      = 5
+	sojournLeast      = 5 * time.Millisecond
+	// longestMean keeps products with the greatest depth within a Duration.
+	longestMean = 10 * time.Minute
+)
+
+func (p *pace) interval() time.Duration {
+	return p.cap(max(pressureMeans*p.age, pressureResiduals*p.residual, pressureLeast))
+}
+
+func (p *pace) sojourn(flows int) time.Duration {
+	return p.cap(max(p.residual*time.Duration(sojournSlots*flows)/time.Duration(p.limit), sojournLeast))
+}
+
+func (p *pace) cap(d time.Duration) time.Duration {
+	if p.timeout > 0 {
+		return min(d, p.timeout)
+	}
+	return d
+}
+
+// pressed reports whether the flow has had somebody in it for long. Where it was
+// under pressure a moment ago, a short while is enough: under steady overload a
+// line runs empty now and then by chance.
+func (f *flow) pressed(p *pace) bool {
+	if p.strict || f.length == 0 {
+		return false
+	}
+	interval := p.interval()
+	if f.eased > 0 && f.since-f.eased < interval {
+		interval = p.sojourn(1)
+	}
+	return p.now-f.since > interval
+}
+
+// push puts w at the end of the caller's line.
+func (l *line) push(w *waiter, c *caller) {
+	if w.level != asyncLevel {
+		l.length++
+		if c.period != l.period {
+			c.period, c.used = l.period, l.virtual
+		} else if c.waiting == 0 {
+			c.used = max(c.used, l.virtual)
+		}
+		c.waiting++
+	}
+	l.lanes[w.level].push(w, c.flow(w.level))
+}
+
+// admit puts a newcomer in line, unless there is no place for it, or its turn would
+// not come before its deadline.
+func (l *line) admit(level int, c *caller, depth int, deadline bool, left time.Duration, p pace) (*waiter, Reason) {
+	if deadline && p.mean > 0 && l.wait(level, c, &p) > left {
+		return nil, ReasonQueueTimeout
+	}
+	if f := c.flows[level]; f != nil && f.pressed(&p) {
+		l.expire(f, level, &p)
+	}
+	if l.length >= depth && !l.makeRoom(level, c, &p) {
+		return nil, ReasonQueueFull
+	}
+	w := newWaiter(level, p.now)
+	l.push(w, c)
+	return w, ""
+}
+
+// remove takes w out.
+func (l *line) remove(w *waiter) {
+	c := w.flow.caller
+	l.lanes[w.level].remove(w)
+	if w.level == asyncLevel {
+		return
+	}
+	c.waiting--
+	l.length--
+	if l.length == 0 {
+		l.period++
+	}
+}
+
+// refuse takes w out for a reason.
+func (l *line) refuse(w *waiter, why Reason) {
+	l.remove(w)
+	w.fate <- why
+}
+
+// charge adds slot-time to what the caller has used.
+func (l *line) charge(c *caller, d time.Duration) {
+	c.used += d
+	for i := range c.flows {
+		if f := c.flows[i]; f != nil && f.length > 0 {
+			l.lanes[i].fix(f)
+		}
+	}
+}
+
+// grant gives a slot to the synchronous waiter whose turn it is; false where there
+// is none.
+func (l *line) grant(p *pace) bool {
+	level := l.next()
+	if level < 0 {
+		return false
+	}
+	l.grants++
+	lane := &l.lanes[level]
+	f := lane.flows[0]
+	w := f.head
+	pressed := f.pressed(p)
+	if pressed {
+		w = f.tail
+	}
+	c := f.caller
+	l.virtual = max(l.virtual, c.used)
+	w.charged = max(p.mean, 1)
+	c.used += w.charged
+	l.remove(w)
+	w.fate <- ""
+	for i := range c.flows {
+		if other := c.flows[i]; other != nil && other.length > 0 {
+			l.lanes[i].fix(other)
+		}
+	}
+	if pressed {
+		l.expire(f, level, p)
+		if f.length == 0 {
+			f.eased = p.now
+		}
+	}
+	return true
+}
+
+// next is the level whose turn it is, -1 for none.
+func (l *line) next() int {
+	top := -1
+	for i := range asyncLevel {
+		if l.lanes[i].length > 0 {
+			top = i
+			break
+		}
+	}
+	if top < 0 || l.grants%ageing != ageing-1 {
+		return top
+	}
+	// Out of turn: the lower levels one after the other.
+	for range asyncLevel {
+		l.aged = (l.aged + 1) % asyncLevel
+		if l.aged > top && l.lanes[l.aged].length > 0 {
+			return l.aged
+		}
+	}
+	return top
+}
+
+// expire refuses those in a flow under pressure that have waited too long.
+func (l *line) expire(f *flow, level int, p *pace) {
+	bound := p.sojourn(len(l.lanes[level].flows))
+	for f.length > 0 && p.now-f.head.since > bound {
+		l.refuse(f.head, ReasonQueueTimeout)
+	}
+}
+
+// makeRoom is asked when every place is taken and another call of the level and the
+// caller comes. It refuses somebody who has less of a right to a place: of the
+// lowest level that waits, if that is lower; else of the caller with the longest
+// line, if that would still be longer than the newcomer's (RFC 8290, 4.1.3, takes
+// from the fattest flow as well). It reports whether there is room now.
+func (l *line) makeRoom(level int, c *caller, p *pace) bool {
+	for i := asyncLevel - 1; i > level; i-- {
+		if longest := l.lanes[i].longest(); longest != nil {
+			l.refuse(longest.last(p), ReasonPriority)
+			return true
+		}
+	}
+	lane, own := &l.lanes[level], 0
+	if f := c.flows[level]; f != nil {
+		own = f.length
+	}
+	if lane.length-len(lane.flows) <= own { // nobody can have more than own+1
+		return false
+	}
+	longest := lane.longest()
+	if longest.caller == c || longest.length <= own+1 {
+		return false
+	}
+	l.refuse(longest.last(p), ReasonCaller)
+	return true
+}
+
+// last is the one in a flow whose turn is furthest away.
+func (f *flow) last(p *pace) *waiter {
+	if f.pressed(p) {
+		return f.head
+	}
+	return f.tail
+}
+
+// wait estimates how long a newcomer would wait, from below; 0 where nothing is
+// known.
+func (l *line) wait(level int, c *caller, p *pace) time.Duration {
+	ahead := 0
+	for i := range level {
+		ahead += l.lanes[i].length
+	}
+	own := c.flows[level]
+	if own == nil || !own.pressed(p) {
+		n := 0
+		if own != nil {
+			n = own.length
+		}
+		ahead += min(l.lanes[level].length, n*max(len(l.lanes[level].flows), 1))
+	}
+	return p.mean * time.Duration(ahead+1) / time.Duration(p.limit)
+}
