@@ -112,9 +112,9 @@ func (g *Gate) cutAsync(now time.Duration) {
 	if !g.asyncUsed.Load() || int64(now) < g.asyncNextCut.Load() {
 		return
 	}
-	mean, _, _ := g.estimate.all(&g.meter, g.now)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	mean := g.pace(word(g.word.Load()), now).mean
 	g.asyncNextCut.Store(int64(now + max(asyncCutMeans*mean, asyncCutLeast)))
 	c := &g.asyncCap
 	c.slots = asyncCut * min(c.at(now), float64(g.asyncRunning.Load()))

@@ -4,8 +4,6 @@ import "time"
 
 // caller is who calls, as far as shares are concerned.
 type caller struct {
-	key string
-
 	// Guarded by the Gate's lock: the lines it waits in, made when first needed, and
 	// its slot-time in the present period of contention.
 	flows   [levels]*flow

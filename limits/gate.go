@@ -107,7 +107,7 @@ func (g *Gate) Enter(ctx context.Context, call *Call, s *Slot) error {
 		panic("limits: Enter on a slot that is held")
 	}
 	now := g.now()
-	s.waited, s.caller, s.async = 0, nil, false
+	s.waited, s.async = 0, false
 	s.chain = g.chain.Load()
 	if len(s.chain.limiters) > 0 {
 		if refused := s.chain.enter(now, call, s); refused != nil {

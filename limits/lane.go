@@ -1,11 +1,15 @@
 package limits
 
+import "time"
+
 // lane holds the callers that wait on one level: a heap by what they have used,
 // the one that has used least on top. Among equals the one waiting longest comes
 // first.
 type lane struct {
 	flows  []*flow
 	length int // waiters in all of them
+	// spared is when a slot last went to a lower level because nobody was here.
+	spared time.Duration
 }
 
 func before(a, b *flow) bool {

@@ -26,69 +26,6 @@ type line struct {
 // ageing: of so many slots one goes to a lower level.
 const ageing = 32
 
-// pace is how fast the line moves, as far as it is known.
-type pace struct {
-	now time.Duration
-	// mean is the duration of recent calls, 0 where none has ended; age the mean age
-	// of those running where that is more, for a function that hangs or starts cold is
-	// slow before anything has ended; residual how long those running can be expected
-	// to go on.
-	mean, age, residual time.Duration
-	// limit is the number of slots, at least 1.
-	limit   int
-	timeout time.Duration // of the queue; 0 is none
-	strict  bool          // first come, first served, whatever happens
-}
-
-// A line that has not been empty for interval is under pressure. Then the newest is
-// served first, for it is the one whose client is still there, and whoever has
-// waited longer than sojourn is refused. Source: CoDel (RFC 8289) and adaptive LIFO
-// in the form of B. Maurer, "Fail at Scale" (ACM Queue, 2015).
-//
-// Its fixed 100 ms and 5 ms are for a service of some milliseconds; here both follow
-// the measured duration. In ten mean durations as many calls are served as the
-// default depth of the queue holds: a burst that fits the queue is no pressure. And
-// a line needs a few calls in it to have one whenever a slot comes free, which
-// happens limit times in a mean duration: five, for each caller that waits.
-const (
-	pressureMeans     = 10
-	pressureResiduals = 4 // where durations are that uneven, slots come free in bursts
-	pressureLeast     = 100 * time.Millisecond
-	sojournSlots      = 5
-	sojournLeast      = 5 * time.Millisecond
-	// longestMean keeps products with the greatest depth within a Duration.
-	longestMean = 10 * time.Minute
-)
-
-func (p *pace) interval() time.Duration {
-	return p.cap(max(pressureMeans*p.age, pressureResiduals*p.residual, pressureLeast))
-}
-
-func (p *pace) sojourn(flows int) time.Duration {
-	return p.cap(max(p.residual*time.Duration(sojournSlots*flows)/time.Duration(p.limit), sojournLeast))
-}
-
-func (p *pace) cap(d time.Duration) time.Duration {
-	if p.timeout > 0 {
-		return min(d, p.timeout)
-	}
-	return d
-}
-
-// pressed reports whether the flow has had somebody in it for long. Where it was
-// under pressure a moment ago, a short while is enough: under steady overload a
-// line runs empty now and then by chance.
-func (f *flow) pressed(p *pace) bool {
-	if p.strict || f.length == 0 {
-		return false
-	}
-	interval := p.interval()
-	if f.eased > 0 && f.since-f.eased < interval {
-		interval = p.sojourn(1)
-	}
-	return p.now-f.since > interval
-}
-
 // push puts w at the end of the caller's line.
 func (l *line) push(w *waiter, c *caller) {
 	if w.level != asyncLevel {
@@ -109,8 +46,13 @@ func (l *line) admit(level int, c *caller, depth int, deadline bool, left time.D
 	if deadline && p.mean > 0 && l.wait(level, c, &p) > left {
 		return nil, ReasonQueueTimeout
 	}
-	if f := c.flows[level]; f != nil && f.pressed(&p) {
-		l.expire(f, level, &p)
+	if f := c.flows[level]; f != nil {
+		if f.length == 0 && p.now-f.emptied > p.sojourn(1) {
+			f.pressed = false
+		}
+		if l.pressed(f, level, &p) {
+			l.expire(f, level, &p)
+		}
 	}
 	if l.length >= depth && !l.makeRoom(level, c, &p) {
 		return nil, ReasonQueueFull
@@ -140,28 +82,23 @@ func (l *line) refuse(w *waiter, why Reason) {
 	w.fate <- why
 }
 
-// charge adds slot-time to what the caller has used.
-func (l *line) charge(c *caller, d time.Duration) {
-	c.used += d
-	for i := range c.flows {
-		if f := c.flows[i]; f != nil && f.length > 0 {
-			l.lanes[i].fix(f)
-		}
-	}
-}
-
 // grant gives a slot to the synchronous waiter whose turn it is; false where there
 // is none.
 func (l *line) grant(p *pace) bool {
-	level := l.next()
+	level, inTurn := l.next()
 	if level < 0 {
 		return false
 	}
 	l.grants++
+	if inTurn {
+		for i := range level {
+			l.lanes[i].spared = p.now
+		}
+	}
 	lane := &l.lanes[level]
 	f := lane.flows[0]
 	w := f.head
-	pressed := f.pressed(p)
+	pressed := l.pressed(f, level, p)
 	if pressed {
 		w = f.tail
 	}
@@ -178,15 +115,14 @@ func (l *line) grant(p *pace) bool {
 	}
 	if pressed {
 		l.expire(f, level, p)
-		if f.length == 0 {
-			f.eased = p.now
-		}
+		f.emptied = p.now
 	}
 	return true
 }
 
-// next is the level whose turn it is, -1 for none.
-func (l *line) next() int {
+// next is the level whose turn it is, -1 for none, and whether it is the highest
+// that waits.
+func (l *line) next() (level int, inTurn bool) {
 	top := -1
 	for i := range asyncLevel {
 		if l.lanes[i].length > 0 {
@@ -195,16 +131,16 @@ func (l *line) next() int {
 		}
 	}
 	if top < 0 || l.grants%ageing != ageing-1 {
-		return top
+		return top, true
 	}
 	// Out of turn: the lower levels one after the other.
 	for range asyncLevel {
 		l.aged = (l.aged + 1) % asyncLevel
 		if l.aged > top && l.lanes[l.aged].length > 0 {
-			return l.aged
+			return l.aged, false
 		}
 	}
-	return top
+	return top, true
 }
 
 // expire refuses those in a flow under pressure that have waited too long.
@@ -223,7 +159,7 @@ func (l *line) expire(f *flow, level int, p *pace) {
 func (l *line) makeRoom(level int, c *caller, p *pace) bool {
 	for i := asyncLevel - 1; i > level; i-- {
 		if longest := l.lanes[i].longest(); longest != nil {
-			l.refuse(longest.last(p), ReasonPriority)
+			l.refuse(l.last(longest, i, p), ReasonPriority)
 			return true
 		}
 	}
@@ -238,13 +174,13 @@ func (l *line) makeRoom(level int, c *caller, p *pace) bool {
 	if longest.caller == c || longest.length <= own+1 {
 		return false
 	}
-	l.refuse(longest.last(p), ReasonCaller)
+	l.refuse(l.last(longest, level, p), ReasonCaller)
 	return true
 }
 
 // last is the one in a flow whose turn is furthest away.
-func (f *flow) last(p *pace) *waiter {
-	if f.pressed(p) {
+func (l *line) last(f *flow, level int, p *pace) *waiter {
+	if l.pressed(f, level, p) {
 		return f.head
 	}
 	return f.tail
@@ -258,7 +194,7 @@ func (l *line) wait(level int, c *caller, p *pace) time.Duration {
 		ahead += l.lanes[i].length
 	}
 	own := c.flows[level]
-	if own == nil || !own.pressed(p) {
+	if own == nil || !l.pressed(own, level, p) {
 		n := 0
 		if own != nil {
 			n = own.length

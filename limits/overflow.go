@@ -62,9 +62,9 @@ func (g *Gate) overflow(ctx context.Context, call *Call, s *Slot, now time.Durat
 // pace is how fast the line moves. It needs mu.
 func (g *Gate) pace(w word, now time.Duration) pace {
 	p := g.policy.Load()
-	mean, age, residual := g.estimate.all(&g.meter, g.now)
+	mean, age, residual, direct := g.estimate.pace(&g.meter, g.now, uint64(g.line.grants))
 	return pace{
-		now: now, mean: min(mean, longestMean), age: min(age, longestMean), residual: min(residual, longestMean), limit: max(w.limit(), 1),
+		now: now, mean: min(mean, longestMean), age: min(age, longestMean), residual: min(residual, longestMean), direct: direct, limit: max(w.limit(), 1),
 		timeout: p.QueueTimeout, strict: p.StrictQueue,
 	}
 }

@@ -19,12 +19,7 @@ type Slot struct {
 	start  time.Duration
 	waited time.Duration
 	tokens [maxLimiters]uint64
-	// Of a slot that was waited for: who was charged what for it, and in which
-	// period of contention.
-	caller  *caller
-	charged time.Duration
-	period  uint64
-	async   bool
+	async  bool // of a call of priority Async
 }
 
 // Leave gives the slot back. It may be called any number of times from any

@@ -29,9 +29,10 @@ type flow struct {
 	caller     *caller
 	// since is when it last began to have somebody in it.
 	since time.Duration
-	// eased is when it last ran empty while it was under pressure; 0 is never.
-	eased time.Duration
-	place int // in the lane's heap
+	// Whether it is under pressure, since when, and when it last lost somebody then.
+	pressed            bool
+	pressedAt, emptied time.Duration
+	place              int // in the lane's heap
 }
 
 func (f *flow) push(w *waiter) {

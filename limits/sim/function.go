@@ -46,14 +46,14 @@ func Lognormal(mean time.Duration, sigma float64) func(*rand.Rand) time.Duration
 
 // Bimodal service times: most short, the rest long, such as a cache and what
 // misses it.
-func Bimodal(short, long time.Duration, long1 float64) func(*rand.Rand) time.Duration {
+func Bimodal(short, long time.Duration, longs float64) func(*rand.Rand) time.Duration {
 	return func(r *rand.Rand) time.Duration {
-		// Some noise, for no two events may happen at one moment.
-		noise := time.Duration(r.Int64N(int64(short)/10 + 1))
-		if r.Float64() < long1 {
-			return long + noise
+		d := short
+		if r.Float64() < longs {
+			d = long
 		}
-		return short + noise
+		// Give or take a twentieth: no two events may happen at one moment.
+		return time.Duration(float64(d) * (0.95 + 0.1*r.Float64()))
 	}
 }
 
