@@ -30,7 +30,7 @@ BUILDFLAGS := -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSIO
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/weir and bin/weirctl, static, for this machine
@@ -43,6 +43,12 @@ demo: ## half a minute of weir at work: a sample function, weir in front, uneven
 .PHONY: test
 test: deps $(TOOLS)/gotest ## run all tests; RACE=1 with the race detector
 	$(TOOLS)/gotest $(if $(RACE),-race) $(TESTFLAGS) $(PKG)
+
+.PHONY: test-dashboards
+test-dashboards: $(TOOLS)/gotest ## dashboards, rules and alerts on real parts: weirs in trouble, Prometheus, Alertmanager
+	@scripts/install-deps dashboards
+	@mkdir -p bin/dashboards
+	$(TOOLS)/gotest -count=1 ./e2e -run '^(TestDashboards|TestAbsenceIsNoticed)$$' -dashboards -dashboards-out=$(CURDIR)/bin/dashboards/results.json
 
 .PHONY: check
 check: ## everything that has to pass, as CI runs it

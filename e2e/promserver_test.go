@@ -34,19 +34,25 @@ type target struct {
 // directory of the test's. It skips the test where none is installed.
 func startPrometheus(t testing.TB, targets ...target) *prometheus {
 	t.Helper()
-	path, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Skipf("no Prometheus server is installed (on Debian: apt-get install prometheus): %v", err)
-	}
-	dir := t.TempDir()
 	var config strings.Builder
 	config.WriteString("scrape_configs:\n")
 	for _, target := range targets {
 		fmt.Fprintf(&config, "- job_name: %s\n  scrape_interval: %s\n  scrape_timeout: %s\n  static_configs: [{targets: [%q]}]\n",
 			target.job, target.interval, target.interval, target.addr)
 	}
+	return startPrometheusWith(t, config.String())
+}
+
+// startPrometheusWith is startPrometheus with a configuration.
+func startPrometheusWith(t testing.TB, config string) *prometheus {
+	t.Helper()
+	path, err := exec.LookPath("prometheus")
+	if err != nil {
+		t.Skipf("no Prometheus server is installed (on Debian: apt-get install prometheus): %v", err)
+	}
+	dir := t.TempDir()
 	file := filepath.Join(dir, "prometheus.yml")
-	writeFile(t, file, config.String())
+	writeFile(t, file, config)
 
 	// Prometheus cannot be told to take a free port and to say which: find one,
 	// and try again where somebody else was faster.
@@ -71,6 +77,8 @@ func (p *prometheus) start(t testing.TB, path, config, data string) bool {
 		"--log.level=warn",
 		// The time of a sample is when its scrape began, not when it should have.
 		"--no-scrape.adjust-timestamps",
+		// An alert may fire before Alertmanager was discovered.
+		"--rules.alert.resend-delay=1s",
 	)
 	p.cmd.Env = cleanEnv()
 	p.cmd.Stdout, p.cmd.Stderr = log, log

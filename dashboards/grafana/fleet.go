@@ -118,7 +118,7 @@ func fleetWeirs(s selection) []panel {
 	return []panel{
 		newBars("Builds of weir",
 			"Instances by weir's version and Go's. More than one version for longer than a rollout takes: find what was not deployed again.",
-			unitCount, query("A", "count by (build, goversion) (label_replace("+s.gauge("weir_build_info", "")+`, "build", "$1", "version", "(.*)"))`, "weir {{build}} {{goversion}}"), plain()),
+			unitCount, query("A", "count by (version, goversion) "+s.gauge("weir_build_info", ""), "weir {{version}} {{goversion}}"), plain()),
 		newGraph("Memory of weir, by function",
 			"Resident memory of the largest weir of each function. It grows with open connections and large heads; near the container's limit raise that, and GOMEMLIMIT with it.",
 			unitBytes, query("A", aggregate("max", byFunction, s.gauge("process_resident_memory_bytes", "")), functionLegend)).linked(),

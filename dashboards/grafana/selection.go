@@ -51,11 +51,12 @@ func (s selection) gauge(metric, further string) string {
 }
 
 // quantile is that of a histogram over what by names beside le ("" for nothing).
+// Where nothing was observed there is none, rather than one that is no number.
 func (s selection) quantile(q float64, histogram, by string) string {
 	if by != "" {
 		by = ", " + by
 	}
-	return fmt.Sprintf("histogram_quantile(%v, sum by (le%s) (%s))", q, by, s.rate(histogram+"_bucket", ""))
+	return fmt.Sprintf("histogram_quantile(%v, sum by (le%s) (%s)) >= 0", q, by, s.rate(histogram+"_bucket", ""))
 }
 
 // sum adds up a vector over what by names, all of it for "".

@@ -88,7 +88,7 @@ func function() group {
 		newAlert("WeirUpstreamDownEverywhere", critical, time.Minute,
 			fmt.Sprintf("count by (%s) (weir_upstream_up == 0)\n==\ncount by (%s) (weir_upstream_up)", by, by),
 			"No weir reaches "+where,
-			"All {{ $value }} instances of "+where+" are unreachable for their weir: nobody is served."),
+			"All instances of "+where+", {{ $value }}, are unreachable for their weir: nobody is served."),
 	}
 	rules = append(rules, burn("WeirUpstreamErrorsBurn", failed, `weir_requests_total{code_class="5xx"}`,
 		"fails too much for its budget", "ended in a 5xx")...)

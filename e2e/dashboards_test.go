@@ -1,0 +1,507 @@
+package e2e
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Dashboards, rules and alerts on real parts: a fleet of weirs in trouble of every
+// kind, Prometheus with the rules, Alertmanager. `make test-dashboards` runs it.
+var (
+	withDashboards = flag.Bool("dashboards", false, "run the proof of dashboards and alerts, which takes some minutes")
+	dashboardData  = flag.String("dashboards-out", "", "write what the panels' queries gave to this file, for the pictures")
+)
+
+// fleet is every function of the proof, each with a kind of trouble.
+type fleet struct {
+	prometheus   *prometheus
+	alertmanager *alertmanager
+	loaded       time.Time // since when the load is steady
+
+	// counted has more callers than slots; its namespace is unknown.
+	counted        *function
+	countedClients *clients
+	// flaky fails every fourth request, and its callers are impatient. It is
+	// configured by a file.
+	flakyClients *clients
+	flakyFile    string
+	// down has no function.
+	downAddr string
+}
+
+// rulesInHaste are the committed rules, but that an alert is sent after two seconds
+// where it says minutes, and that five minutes of a rate are ten seconds.
+func rulesInHaste(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dashboardFiles, "prometheus", "weir.rules.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold := regexp.MustCompile(`(?m)^( +for: )\d+[smh]$`)
+	if n := len(hold.FindAll(text, -1)); n < 8 {
+		t.Fatalf("only %d alerts say for how long", n)
+	}
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	hasty := strings.ReplaceAll(string(hold.ReplaceAll(text, []byte("${1}2s"))), "[5m]", "["+rateWindow.String()+"]")
+	writeFile(t, path, hasty)
+	return path
+}
+
+// scraped is a job of Prometheus.
+type scraped struct {
+	job, namespace string
+	addrs          []string
+}
+
+func startFleetPrometheus(t testing.TB, a *alertmanager, jobs []scraped) *prometheus {
+	t.Helper()
+	var config strings.Builder
+	fmt.Fprintf(&config, "global: {evaluation_interval: 1s, scrape_interval: 1s, scrape_timeout: 1s}\nrule_files: [%q]\n", rulesInHaste(t))
+	fmt.Fprintf(&config, "alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}\nscrape_configs:\n", a.addr)
+	for _, j := range jobs {
+		targets, err := json.Marshal(j.addrs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		labels := ""
+		if j.namespace != "" {
+			labels = fmt.Sprintf(", labels: {namespace: %s}", j.namespace)
+		}
+		fmt.Fprintf(&config, "- job_name: %s\n  static_configs: [{targets: %s%s}]\n", j.job, targets, labels)
+	}
+	return startPrometheusWith(t, config.String())
+}
+
+// TestDashboards shows every panel, variable, annotation, rule and alert with data,
+// and the main figures as they are.
+func TestDashboards(t *testing.T) {
+	if !*withDashboards {
+		t.Skip("make test-dashboards runs it: it takes some minutes")
+	}
+	f := startFleet(t)
+	t.Run("figures", f.figures)
+	from, to := f.loaded, time.Now()
+	t.Run("variables", func(t *testing.T) { f.variables(t, from, to) })
+	t.Run("annotations", func(t *testing.T) { f.annotations(t, from, to) })
+	t.Run("panels", func(t *testing.T) { f.panels(t, from, to) })
+	t.Run("rules", f.rules)
+	t.Run("alerts", f.alerts)
+}
+
+func startFleet(t *testing.T) *fleet {
+	f := &fleet{alertmanager: startAlertmanager(t), downAddr: freePort(t)}
+	f.counted = newFunction(t, http.HandlerFunc(takes))
+	cart, report, leaving := newFunction(t, http.HandlerFunc(takes)), newFunction(t, http.HandlerFunc(takes)), newHolding(t)
+	flaky := newFunction(t, http.HandlerFunc(fails))
+	f.flakyFile = configFile(t, "limits: {max_inflight: 50}\n")
+
+	countedWeir := start(t, "--upstream="+f.counted.url(), "--function=counted", "--max-inflight=12")
+	cartWeirs := []*weir{
+		start(t, "--upstream="+cart.url(), "--function=cart", "--function-version=v1", "--max-inflight=4"),
+		start(t, "--upstream="+cart.url(), "--function=cart", "--function-version=v2", "--max-inflight=4"),
+	}
+	reportWeir := start(t, "--upstream="+report.url(), "--function=report", "--max-inflight=2", "--overflow=wait", "--queue-depth=4", "--queue-timeout=2s")
+	flakyWeir := start(t, "--upstream="+flaky.url(), "--function=flaky", "--config="+f.flakyFile)
+	downWeir := start(t, "--upstream=http://"+f.downAddr, "--function=down", "--ready-interval=500ms")
+	leavingWeir := start(t, "--upstream="+leaving.url(), "--function=leaving", "--drain-timeout=60s")
+	restarted := []string{"--upstream=" + cart.url(), "--function=restarted", "--metrics-listen=" + freePort(t)}
+	restartedWeir := start(t, restarted...)
+
+	f.prometheus = startFleetPrometheus(t, f.alertmanager, []scraped{
+		{"counted", "", []string{countedWeir.metrics}},
+		{"shop", "shop", []string{cartWeirs[0].metrics, cartWeirs[1].metrics, reportWeir.metrics}},
+		{"flaky", "edge", []string{flakyWeir.metrics}},
+		{"down", "edge", []string{downWeir.metrics}},
+		{"leaving", "edge", []string{leavingWeir.metrics}},
+		{"restarted", "edge", []string{restartedWeir.metrics}},
+	})
+	for _, w := range []*weir{countedWeir, cartWeirs[0], cartWeirs[1], reportWeir, flakyWeir, leavingWeir, restartedWeir} {
+		w.awaitReady(t)
+	}
+
+	soon := func(pause time.Duration) func(int) time.Duration {
+		return func(int) time.Duration { return pause }
+	}
+	f.countedClients, f.flakyClients = newClients(t), newClients(t)
+	f.countedClients.keep(t, 16, callFor(countedWeir, 300*time.Millisecond, 1200*time.Millisecond, 500*time.Millisecond, 800*time.Millisecond),
+		func(status int) time.Duration {
+			if status == http.StatusTooManyRequests {
+				return 150 * time.Millisecond
+			}
+			return 60 * time.Millisecond
+		})
+	for _, w := range cartWeirs {
+		newClients(t).keep(t, 6, callFor(w, 200*time.Millisecond, 400*time.Millisecond), soon(100*time.Millisecond))
+	}
+	// Two slots, ten callers: some wait, some wait in vain, some find the line full.
+	newClients(t).keep(t, 10, callFor(reportWeir, 900*time.Millisecond), soon(250*time.Millisecond))
+	f.flakyClients.keep(t, 4, func(worker, n int) string {
+		return fmt.Sprintf("http://%s/?for=100ms&fail=%v", flakyWeir.data, n%4 == 0)
+	}, soon(50*time.Millisecond))
+	impatient := newClients(t)
+	impatient.http.Timeout = 200 * time.Millisecond
+	impatient.keep(t, 2, callFor(flakyWeir, time.Second), soon(50*time.Millisecond))
+	newClients(t).keep(t, 2, callFor(downWeir, time.Second), soon(100*time.Millisecond))
+	f.loaded = time.Now()
+
+	f.drain(t, leavingWeir, leaving)
+	f.restart(t, restartedWeir, restarted)
+	f.reload(t, flakyWeir)
+	return f
+}
+
+// fails answers 500 where it is asked to, and otherwise as takes does.
+func fails(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("fail") == "true" {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	takes(w, r)
+}
+
+// drain ends a weir while requests run and more keep coming, and waits until the
+// refusals have been scraped.
+func (f *fleet) drain(t *testing.T, w *weir, function *holding) {
+	t.Helper()
+	held := newClients(t).keep(t, 2, func(int, int) string { return "http://" + w.data + "/" }, func(int) time.Duration { return patience })
+	eventually(t, "two requests run", func() (bool, string) {
+		n := function.running.now()
+		return n == 2, fmt.Sprintf("%d do", n)
+	})
+	w.signal(t, syscall.SIGTERM)
+	newClients(t).keep(t, 1, func(int, int) string { return "http://" + w.data + "/" }, func(int) time.Duration { return 100 * time.Millisecond })
+	eventually(t, "refusals while draining are scraped", func() (bool, string) {
+		samples, err := f.prometheus.query(time.Now(), `rate(weir_throttles_total{function="leaving",reason="draining"}[10s]) > 0`)
+		return err == nil && len(samples) == 1, fmt.Sprint(err)
+	})
+	function.letGo()
+	held.stop()
+	if code := w.wait(t); code != 0 {
+		t.Errorf("the weir that drained ended with code %d", code)
+	}
+}
+
+// restart ends a weir and starts it anew in the same place, three times, each seen by
+// Prometheus.
+func (f *fleet) restart(t *testing.T, w *weir, args []string) {
+	t.Helper()
+	for range 3 {
+		f.prometheus.awaitSample(t, "restarted", time.Now())
+		w.signal(t, syscall.SIGTERM)
+		if code := w.wait(t); code != 0 {
+			t.Errorf("a weir ended with code %d", code)
+		}
+		w = start(t, args...)
+	}
+	f.prometheus.awaitSample(t, "restarted", time.Now())
+}
+
+// reload has a weir load a good configuration, and then refuse one.
+func (f *fleet) reload(t *testing.T, w *weir) {
+	t.Helper()
+	// Until a load counts as a reload and not as part of the start.
+	eventually(t, "weir is older than a load at its start", func() (bool, string) {
+		samples, err := f.prometheus.query(time.Now(), `time() - process_start_time_seconds{function="flaky"} > 6`)
+		return err == nil && len(samples) == 1, fmt.Sprint(err)
+	})
+	writeFile(t, f.flakyFile, "limits: {max_inflight: 60}\n")
+	w.awaitMetric(t, 60, "weir_inflight_limit")
+	writeFile(t, f.flakyFile, "limits: {max_inflight: many}\n")
+	w.awaitMetric(t, 0, "weir_config_last_reload_successful")
+}
+
+// figures compares what panels show with what the load generator counted.
+func (f *fleet) figures(t *testing.T) {
+	functionBoard, fleetBoard := readBoard(t, "weir-function.json"), readBoard(t, "weir-fleet.json")
+	refused := f.countedClients.answered(http.StatusTooManyRequests)
+	share := func(s span) float64 {
+		return s.increase(refused) / (s.increase(refused) + s.increase(f.counted.ended))
+	}
+	rate := func(of *course) func(span) float64 {
+		return func(s span) float64 { return s.increase(of) / s.seconds() }
+	}
+	mean := func(s span) float64 { return s.mean(f.counted.running) }
+	for _, c := range []struct {
+		board        board
+		panel        string
+		target       int
+		job          string
+		truth        func(span) float64
+		further, why string
+	}{
+		{functionBoard, "Requests", 0, "counted", rate(f.counted.ended), "", "the function's own count"},
+		{functionBoard, "Refused", 0, "counted", share, "", "the callers' count of 429"},
+		{functionBoard, "Refused, by reason", 0, "counted", rate(refused), `{reason="max_inflight"}`, "the callers' count of 429"},
+		{functionBoard, "Mean concurrency: exact, and rate times duration", 0, "counted", mean, "", "the function's own integral"},
+		{
+			functionBoard, "5xx of the function, by instance", 0, "flaky",
+			rate(f.flakyClients.answered(http.StatusInternalServerError)), "", "the callers' count of 500",
+		},
+		{fleetBoard, "Saturation, by function", 0, "counted", func(s span) float64 { return mean(s) / 12 }, "", "the function's own integral"},
+		{fleetBoard, "Refused, by function", 0, "counted", share, "", "the callers' count of 429"},
+		{fleetBoard, "Requests, by function", 0, "counted", rate(f.counted.ended), "", "the function's own count"},
+	} {
+		t.Run(c.board.UID+"_"+strings.ReplaceAll(c.panel, " ", "_"), func(t *testing.T) {
+			target := c.board.panel(t, c.panel).Targets[c.target]
+			expr := all().with("job", c.job).with("function", c.job).in(t, target.Expr)
+			if c.further != "" {
+				// One of the lines.
+				expr = strings.Replace(expr, `instance=~".+"`, `instance=~".+",reason="max_inflight"`, 1)
+			}
+			f.prometheus.compare(t, figure{c.panel + " (" + c.why + ")", c.job, expr, c.truth}, f.loaded)
+		})
+	}
+	t.Run("high_water", func(t *testing.T) {
+		target := functionBoard.panel(t, "Limit, running, high water, waiting").Targets[2]
+		got := f.prometheus.value(t, time.Now(), all().with("function", "counted").in(t, target.Expr))
+		if want := f.counted.running.highest(); got != float64(want) {
+			t.Errorf("high water is %v, the function saw %d at once", got, want)
+		}
+	})
+	t.Run("duration", func(t *testing.T) {
+		// A quarter each of 0.3, 0.5, 0.8 and 1.2 s: p95 lies in the bucket from 1 to 2.5 s.
+		target := functionBoard.panel(t, "p95 duration").Targets[0]
+		if got := f.prometheus.value(t, time.Now(), all().with("function", "counted").in(t, target.Expr)); got < 1 || got > 2.5 {
+			t.Errorf("p95 is %v s, of durations up to 1.2 s", got)
+		}
+	})
+}
+
+// variables executes each variable's query with everything chosen, and, where it
+// depends on others, with one of their values.
+func (f *fleet) variables(t *testing.T, from, to time.Time) {
+	for _, name := range []string{"weir-fleet.json", "weir-function.json"} {
+		b := readBoard(t, name)
+		for _, v := range b.Templating.List {
+			if v.Type != "query" {
+				continue
+			}
+			for _, c := range []choice{all().with("function", "cart"), all().with("job", "shop").with("namespace", "shop").with("function", "cart")} {
+				found := f.prometheus.values(t, c.in(t, v.Query), from, to)
+				if len(found) == 0 {
+					t.Errorf("%s: %s with %v gives nothing: %s", b.Title, v.Name, c, v.Query)
+				}
+				if v.Name == "version" && !slices.Equal(found, []string{"v1", "v2"}) {
+					t.Errorf("%s: the versions are %v, want v1 and v2", b.Title, found)
+				}
+			}
+		}
+		// A version chosen leaves the one instance that has it.
+		instances := b.Templating.List[len(b.Templating.List)-1]
+		if found := f.prometheus.values(t, all().with("function", "cart").with("version", "v2").in(t, instances.Query), from, to); len(found) != 1 {
+			t.Errorf("%s: version v2 runs on %v, want one instance", b.Title, found)
+		}
+	}
+}
+
+func (f *fleet) annotations(t *testing.T, from, to time.Time) {
+	for _, name := range []string{"weir-fleet.json", "weir-function.json"} {
+		b := readBoard(t, name)
+		for _, a := range b.Annotations.List {
+			found := f.prometheus.run(t, boardTarget{}, all().with("function", "flaky").in(t, a.Expr), from, to)
+			if len(found) == 0 {
+				t.Errorf("%s: annotation %s finds nothing: %s", b.Title, a.Name, a.Expr)
+			}
+			for _, s := range found {
+				if s.Metric["function"] == "" || s.Metric["instance"] == "" {
+					t.Errorf("%s: annotation %s cannot say where: %v", b.Title, a.Name, s.Metric)
+				}
+			}
+		}
+	}
+}
+
+// recorded is what the pictures are drawn from: a panel's queries and what they gave.
+type recorded struct {
+	Board    string         `json:"board"` // the dashboard's uid
+	Panel    int            `json:"panel"`
+	Function string         `json:"function"` // that was chosen; empty for all
+	From     int64          `json:"from"`     // milliseconds since the epoch
+	To       int64          `json:"to"`
+	Results  []targetResult `json:"results"`
+}
+
+type targetResult struct {
+	RefID  string   `json:"refId"`
+	Series []series `json:"series"`
+}
+
+// legendLabel is {{label}} in a legend.
+var legendLabel = regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
+
+// panels executes every target of every panel: all functions at once on the fleet's
+// dashboard, one after the other on the function's. Each target gives a series for
+// the one, and for one of the others at least; no series is without a number, and each
+// has the labels that its legend names.
+func (f *fleet) panels(t *testing.T, from, to time.Time) {
+	functions := map[string][]string{
+		"weir-fleet.json":    {""},
+		"weir-function.json": {"counted", "cart", "report", "flaky", "down", "leaving", "restarted"},
+	}
+	var out []recorded
+	for name, chosen := range functions {
+		b := readBoard(t, name)
+		for _, p := range b.Panels {
+			with := map[string]int{} // series by target, over all functions
+			for _, function := range chosen {
+				c := all()
+				if function != "" {
+					c = c.with("function", function)
+				}
+				r := recorded{Board: b.UID, Panel: p.ID, Function: function, From: from.UnixMilli(), To: to.UnixMilli()}
+				for _, target := range p.Targets {
+					found := f.prometheus.run(t, target, c.in(t, target.Expr), from, to)
+					with[target.RefID] += len(found)
+					for _, s := range found {
+						f.judge(t, b, p, target, s)
+					}
+					r.Results = append(r.Results, targetResult{target.RefID, found})
+				}
+				if len(p.Targets) > 0 {
+					out = append(out, r)
+				}
+			}
+			for _, target := range p.Targets {
+				if with[target.RefID] == 0 {
+					t.Errorf("%s, %s, %s gives no series: %s", b.Title, p.Title, target.RefID, target.Expr)
+				}
+			}
+			if p.Type != "row" && len(p.Targets) == 0 {
+				t.Errorf("%s, %s has no query", b.Title, p.Title)
+			}
+		}
+	}
+	if *dashboardData != "" {
+		text, err := json.Marshal(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, *dashboardData, string(text))
+	}
+	t.Logf("%d panels were executed", len(out))
+}
+
+func (f *fleet) judge(t *testing.T, b board, p boardPanel, target boardTarget, s series) {
+	t.Helper()
+	where := fmt.Sprintf("%s, %s, %s %v", b.Title, p.Title, target.RefID, s.Metric)
+	numbers := s.numbers(t)
+	if !slices.ContainsFunc(numbers, func(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }) {
+		t.Errorf("%s has no number among %d values", where, len(numbers))
+	}
+	for _, m := range legendLabel.FindAllStringSubmatch(target.LegendFormat, -1) {
+		// The scrape of counted adds no namespace, and only cart has versions.
+		optional := m[1] == "namespace" && s.Metric["function"] == "counted" || m[1] == "version"
+		if s.Metric[m[1]] == "" && !optional {
+			t.Errorf("%s has no label %s, which the legend names", where, m[1])
+		}
+	}
+}
+
+// rules asks Prometheus how each rule fared.
+func (f *fleet) rules(t *testing.T) {
+	var data struct {
+		Groups []struct {
+			Rules []struct{ Name, Type, Query, Health, LastError string }
+		}
+	}
+	if err := f.prometheus.ask("/api/v1/rules", nil, &data); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, g := range data.Groups {
+		for _, r := range g.Rules {
+			n++
+			if r.Health != "ok" || r.LastError != "" {
+				t.Errorf("%s is %s: %s", r.Name, r.Health, r.LastError)
+			}
+			if r.Type != "recording" {
+				continue
+			}
+			found := f.prometheus.run(t, boardTarget{Instant: true}, r.Name, time.Time{}, time.Now())
+			if len(found) == 0 {
+				t.Errorf("%s records nothing: %s", r.Name, r.Query)
+			}
+			for _, s := range found {
+				f.judge(t, board{Title: "rules"}, boardPanel{Title: r.Name}, boardTarget{}, s)
+				if s.Metric["function"] == "" || s.Metric["job"] == "" {
+					t.Errorf("%s cannot say of what: %v", r.Name, s.Metric)
+				}
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("Prometheus has %d rules", n)
+	}
+}
+
+// alerts waits until whoever is on call has been told of each alert, and until two of
+// them are over.
+func (f *fleet) alerts(t *testing.T) {
+	for _, want := range [][]string{
+		{"WeirThrottling", "function", "counted", "severity", "warning"},
+		{"WeirThrottlingHigh", "function", "counted", "severity", "critical"},
+		{"WeirThrottlingBudgetBurn", "function", "counted", "severity", "critical", "window", "1h"},
+		{"WeirThrottlingBudgetBurn", "function", "counted", "severity", "warning", "window", "6h"},
+		{"WeirNearLimit", "function", "counted"},
+		{"WeirWaitingTooLong", "function", "report", "namespace", "shop"},
+		{"WeirUpstreamDown", "function", "down"},
+		{"WeirUpstreamDownEverywhere", "function", "down", "severity", "critical"},
+		{"WeirUpstreamErrorsBurn", "function", "down", "severity", "critical"},
+		{"WeirUpstreamErrorsBurn", "function", "flaky", "severity", "warning"},
+		{"WeirReloadFailed", "function", "flaky"},
+		{"WeirRestarting", "function", "restarted"},
+		{"WeirDown", "job", "leaving"},
+	} {
+		n := f.alertmanager.await(t, want[0], "firing", want[1:]...)
+		for _, key := range []string{"summary", "description", "runbook_url"} {
+			if text := n.Annotations[key]; text == "" || strings.Contains(text, "{{") || strings.Contains(text, "<no value>") {
+				t.Errorf("%s: %s is %q", want[0], key, text)
+			}
+		}
+		t.Logf("%s: %s: %s", want[0], n.Annotations["summary"], n.Annotations["description"])
+	}
+	// What is mended ends its alert.
+	writeFile(t, f.flakyFile, "limits: {max_inflight: 50}\n")
+	f.alertmanager.await(t, "WeirReloadFailed", "resolved", "function", "flaky")
+	ln, err := net.Listen("tcp", f.downAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveFunction(t, ln, http.HandlerFunc(takes))
+	f.alertmanager.await(t, "WeirUpstreamDown", "resolved", "function", "down")
+	f.alertmanager.await(t, "WeirUpstreamDownEverywhere", "resolved", "function", "down")
+	for _, quiet := range []string{"cart", "restarted"} {
+		if told := f.alertmanager.of("WeirUpstreamDown", "firing", "function", quiet); len(told) > 0 {
+			t.Errorf("somebody was told that %s is down: %v", quiet, told)
+		}
+	}
+	if told := f.alertmanager.of("WeirAbsent", "firing"); len(told) > 0 {
+		t.Errorf("somebody was told that there is no weir: %v", told)
+	}
+}
+
+// TestAbsenceIsNoticed has no weir at all.
+func TestAbsenceIsNoticed(t *testing.T) {
+	if !*withDashboards {
+		t.Skip("make test-dashboards runs it, with the rest of the alerts")
+	}
+	a := startAlertmanager(t)
+	startFleetPrometheus(t, a, []scraped{{"weir", "", []string{freePort(t)}}})
+
+	n := a.await(t, "WeirAbsent", "firing")
+	if n.Annotations["runbook_url"] != "docs/runbook.md#weirabsent" {
+		t.Errorf("it leads to %q", n.Annotations["runbook_url"])
+	}
+}
