@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,7 @@ import (
 var version = "dev"
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(context.Background(), os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr))
 }
 
 // Exit codes, for scripts. An error with a method ExitCode() int brings its own.
@@ -21,6 +22,8 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // the command was understood and did not succeed
 	exitUsage  = 2 // wrong command, flags or arguments: nothing was done
+	// exitUnreachable says that no sidecar answers at the address.
+	exitUnreachable = 3
 )
 
 // exitError carries a code through cobra.
@@ -38,14 +41,15 @@ func usageError(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
-// run executes one command line and returns the exit code.
-func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot()
+// run executes one command line and returns the exit code. The end of ctx ends
+// what the command is waiting for.
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot(getenv)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.Execute()
+	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}

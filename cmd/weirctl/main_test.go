@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,9 +19,12 @@ type ended struct {
 	stdout, stderr string
 }
 
-func weirctl(args ...string) ended {
+func weirctl(args ...string) ended { return weirctlWith(nil, args...) }
+
+// weirctlWith runs a command line with variables.
+func weirctlWith(env map[string]string, args ...string) ended {
 	var stdout, stderr bytes.Buffer
-	code := run(args, strings.NewReader(""), &stdout, &stderr)
+	code := run(context.Background(), args, func(name string) string { return env[name] }, strings.NewReader(""), &stdout, &stderr)
 	return ended{code, stdout.String(), stderr.String()}
 }
 

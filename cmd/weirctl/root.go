@@ -11,27 +11,39 @@ import (
 
 // tool is what the commands share: the values of the global flags.
 type tool struct {
-	output output
+	output     output
+	connection connection
 }
 
 // newRoot makes the whole of the command line. Each noun is a file here, or a
 // package below whose Command is added here.
-func newRoot() *cobra.Command {
-	t := &tool{output: outputTable}
+func newRoot(getenv func(string) string) *cobra.Command {
+	t := &tool{output: outputTable, connection: connection{getenv: getenv}}
 	root := &cobra.Command{
-		Use:           "weirctl",
-		Short:         "The operator's tool for weir",
+		Use:   "weirctl",
+		Short: "The operator's tool for weir",
+		Long: `Asks a running sidecar over its management API, changes what it does, and prepares
+what sidecars are deployed with.
+
+Exit codes: 0 done; 1 understood, and it did not succeed; 2 wrong command, flags or
+arguments; 3 no sidecar answers.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().VarP(&t.output, "output", "o", "table for people, json for scripts")
+	t.connection.flags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError("%w\nSee '%s --help'", err, c.CommandPath())
 	})
 	root.AddCommand(
 		t.dashboardsCommand(),
+		t.drainCommand(),
+		t.inflightCommand(),
 		inject.Command("weir:"+version),
 		inject.WebhookCommand("weir:"+version),
+		t.limitsCommand(),
+		t.stateCommand(),
+		t.topCommand(),
 		t.versionCommand(),
 	)
 	codeFailures(root)

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"weir/admin/api"
+)
+
+func (t *tool) stateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "state",
+		Short: "Show what the sidecar does now",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := t.connection.client(c)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			s, err := client.State(c.Context())
+			if err != nil {
+				return asked(err)
+			}
+			return t.output.print(c.OutOrStdout(), s, func(w io.Writer) error { return table(w, nil, stateRows(s)) })
+		},
+	}
+}
+
+// stateRows shows a state, a line for each thing.
+func stateRows(s *api.State) [][]string {
+	function := s.Function.Name
+	if s.Function.Version != "" {
+		function += " " + s.Function.Version
+	}
+	upstream := s.Upstream.URL + ", up"
+	if !s.Upstream.Up {
+		upstream = s.Upstream.URL + ", down: " + s.Upstream.Failure
+	}
+	return [][]string{
+		{"function", function},
+		{"upstream", upstream},
+		{"status", status(s)},
+		{"running", of(s.Inflight, s.Limit, "no limit") + fmt.Sprintf(", %d at most in the last minute", s.HighWater)},
+		{"waiting", of(s.Waiting, s.QueueDepth, "nobody may")},
+		{"last second", lastSecond(&s.Second)},
+		{"latency", latency(&s.Second)},
+		{"requests", fmt.Sprintf("%d ended, %d of them with 5xx", s.Requests.Total, s.Requests.ByCodeClass["5xx"])},
+		{"refused", reasons(s.Throttles)},
+		{"weir", fmt.Sprintf("%s, up %s", s.Version, s.Time.Sub(s.StartedAt).Round(time.Second))},
+	}
+}
+
+// status says whether the sidecar takes requests.
+func status(s *api.State) string {
+	switch {
+	case s.Draining:
+		return fmt.Sprintf("draining, %d still inside", s.Inflight+s.Waiting)
+	case s.Ready:
+		return "ready"
+	}
+	return "not ready: " + s.NotReadyReason
+}
+
+func lastSecond(s *api.Sample) string {
+	text := fmt.Sprintf("%d ended, %d with 5xx, %d refused", s.Ended, s.Failed, s.Refused())
+	if s.Refused() > 0 {
+		text += " (" + reasons(s.Throttled) + ")"
+	}
+	return text
+}
+
+func latency(s *api.Sample) string {
+	return fmt.Sprintf("p50 %s  p95 %s  p99 %s", durationOf(s.P50), durationOf(s.P95), durationOf(s.P99))
+}
+
+// reasons shows refused requests, the most frequent reason first.
+func reasons(throttles map[string]uint64) string {
+	names := slices.Collect(maps.Keys(throttles))
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(throttles[b], throttles[a]), cmp.Compare(a, b))
+	})
+	var shown []string
+	for _, name := range names {
+		if throttles[name] > 0 {
+			shown = append(shown, fmt.Sprintf("%s %d", name, throttles[name]))
+		}
+	}
+	if len(shown) == 0 {
+		return "none"
+	}
+	return strings.Join(shown, ", ")
+}
