@@ -95,6 +95,10 @@ check-fuzz:
 fuzz: ## fuzz every target, FUZZTIME each (default 1h)
 	scripts/fuzz each $(FUZZTIME)
 
+.PHONY: crash-test
+crash-test: ## kill -9 a process 300 times in the middle of asynchronous load, and compare the ledgers
+	QUEUE_CRASH_ROUNDS=300 go test -count=1 -timeout 30m -v -run TestNoAcknowledgedCallIsLostOverKills ./queue
+
 .PHONY: bench
 bench: ## measure weir beside HAProxy, nginx and a net/http ReverseProxy, in 12 minutes at most
 	@scripts/install-deps bench

@@ -1,0 +1,368 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"weir/limits"
+)
+
+// attempt is one attempt that is under way here.
+type attempt struct {
+	place  uint64
+	cancel context.CancelCauseFunc
+}
+
+// Why an attempt ended before its answer.
+var (
+	errCancelled = errors.New("the call was cancelled")
+	errHandback  = errors.New("weir stops; the call is handed back")
+)
+
+// Run dispatches until ctx ends or Drain is called: a slot first, then a call, so
+// that a call never meets a refusal of its own sidecar and waits where others could
+// take it.
+func (q *Queue) Run(ctx context.Context) {
+	more := true
+	for {
+		if !more && !q.awaitEntry(ctx) || !q.belowShare() {
+			return
+		}
+		slot := &limits.Slot{}
+		if !q.enter(ctx, slot) {
+			return
+		}
+		e, err := q.store.Fetch(ctx)
+		if e == nil {
+			slot.Leave(limits.Refused)
+		}
+		switch {
+		case ctx.Err() != nil && e == nil:
+			return
+		case err != nil:
+			q.log.Warn("no call could be taken from the queue", "err", err)
+			more = false
+			if !sleep(ctx, q.poll) {
+				return
+			}
+			continue
+		case e == nil:
+			more = false
+			continue
+		}
+		more = e.More
+		a := q.admit(e)
+		if a == nil {
+			slot.Leave(limits.Refused)
+			continue
+		}
+		go q.try(a, e, slot)
+	}
+}
+
+// awaitEntry blocks until there may be something to fetch, and reports false when
+// there will be nothing any more.
+func (q *Queue) awaitEntry(ctx context.Context) bool {
+	timer := time.NewTimer(q.poll)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-q.wake:
+			return !q.isStopped()
+		case <-timer.C:
+			if q.isStopped() {
+				return false
+			}
+			timer.Reset(q.poll)
+			// What is wrong shows in Up, and in the next commit.
+			if pending, err := q.store.Pending(ctx); err == nil && pending {
+				return true
+			}
+		}
+	}
+}
+
+// enter takes a slot, however long that takes.
+func (q *Queue) enter(ctx context.Context, slot *limits.Slot) bool {
+	// Until the gate knows of shares: behind those who wait already.
+	call := &limits.Call{Overflow: limits.OverflowWait}
+	for {
+		err := q.gate.Enter(ctx, call, slot)
+		var t *limits.Throttle
+		switch {
+		case err == nil:
+			return true
+		case errors.As(err, &t) && t.Reason == limits.ReasonDraining, ctx.Err() != nil, q.isStopped():
+			return false
+		case !sleep(ctx, enterAgain):
+			return false
+		}
+	}
+}
+
+// enterAgain is the pause after a refusal: where nothing may wait at the gate, or
+// nothing more.
+const enterAgain = 50 * time.Millisecond
+
+// belowShare waits until another attempt may run beside those under way, and
+// reports whether it may.
+func (q *Queue) belowShare() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for {
+		if q.stopped {
+			return false
+		}
+		if most := q.policy.Load().MaxRunning; most == 0 || len(q.running) < most {
+			return true
+		}
+		q.idle.Wait()
+	}
+}
+
+func (q *Queue) isStopped() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stopped
+}
+
+// admit enters the attempt into the table of those under way; nil where the call is
+// running here already, under an entry that its store has given up too early.
+func (q *Queue) admit(e *Entry) *attempt {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.running[e.Call.ID] != nil {
+		return nil
+	}
+	a := &attempt{place: e.Place}
+	q.running[e.Call.ID] = a
+	return a
+}
+
+func (q *Queue) leave(id ID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.running, id)
+	q.idle.Broadcast()
+}
+
+// cut ends the attempt at a call that runs here, if one does.
+func (q *Queue) cut(id ID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if a := q.running[id]; a != nil && a.cancel != nil {
+		a.cancel(errCancelled)
+	}
+}
+
+// try makes the attempt that e stands for, if it still stands for one.
+func (q *Queue) try(a *attempt, e *Entry, slot *limits.Slot) {
+	defer q.leave(e.Call.ID)
+	defer slot.Leave(limits.Aborted) // on a panic, and where nothing ran
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	q.mu.Lock()
+	a.cancel = cancel
+	stopped := q.stopped
+	q.mu.Unlock()
+	if stopped {
+		q.giveBack(e)
+		return
+	}
+	defer q.hold(e)()
+
+	r, start, err := q.claim(ctx, e)
+	switch {
+	case err != nil:
+		q.log.Warn("an attempt could not begin; the call is handed back", "call", e.Call.ID, "err", err)
+		slot.Leave(limits.Refused)
+		sleep(ctx, q.poll) // whatever it was, it is not over yet
+		q.giveBack(e)
+		return
+	case !start:
+		q.done(e)
+		return
+	}
+	p := q.policy.Load()
+	res, err := q.invoke(ctx, p, e.Call, r.Attempts)
+	slot.Leave(outcomeOf(res, err))
+	q.counts.attempts.Add(1)
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errHandback):
+		q.giveBack(e)
+	case errors.Is(cause, errCancelled):
+		q.done(e)
+	default:
+		q.settle(ctx, p, e, r, res, err)
+	}
+}
+
+func (q *Queue) invoke(ctx context.Context, p *Policy, c *Call, attempt int) (*Response, error) {
+	if err := q.store.LoadBody(ctx, c); err != nil {
+		return nil, err
+	}
+	if p.AttemptTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, p.AttemptTimeout, fmt.Errorf("the attempt took longer than %v", p.AttemptTimeout))
+		defer cancel()
+	}
+	res, err := q.invoker.Invoke(ctx, c, attempt, p.MaxResponse)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return res, err
+}
+
+func outcomeOf(r *Response, err error) limits.Outcome {
+	switch {
+	case err != nil || r.Status >= 500:
+		return limits.Failed
+	case r.Status == 429:
+		return limits.Full
+	}
+	return limits.Succeeded
+}
+
+// hold keeps the entry until the returned function is called.
+func (q *Queue) hold(e *Entry) func() {
+	stop := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(q.store.HoldTime() / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if err := e.Hold(); err != nil {
+					q.log.Debug("a running call could not be held on to", "call", e.Call.ID, "err", err)
+				}
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return func() { close(stop) }
+}
+
+// done removes an entry. If that fails it comes again, and the record tells then
+// that there is nothing to do.
+func (q *Queue) done(e *Entry) {
+	if err := e.Done(); err != nil {
+		q.log.Debug("an entry could not be removed; it will be later", "call", e.Call.ID, "err", err)
+	}
+}
+
+// giveBack returns an entry. If that fails it comes again once its hold has lapsed.
+func (q *Queue) giveBack(e *Entry) {
+	if err := e.Return(); err != nil {
+		q.log.Debug("an entry could not be handed back; its hold will lapse", "call", e.Call.ID, "err", err)
+	}
+}
+
+// claim writes that an attempt begins. Its number is on disk before the function
+// sees it, so that a later attempt has a higher one. start is false where the entry
+// is a leftover, or the call has ended.
+func (q *Queue) claim(ctx context.Context, e *Entry) (r *Record, start bool, err error) {
+	p := q.policy.Load()
+	c := e.Call
+	// A first entry's call has no record, as a rule.
+	r = &Record{ID: c.ID, State: Enqueued, EnqueuedAt: c.EnqueuedAt, Ticket: 1}
+	if e.Ticket > 1 || !c.NotBefore.IsZero() {
+		if r, err = q.store.Record(ctx, c.ID); err != nil {
+			return nil, false, ignore(err, ErrNotFound) // ended, and forgotten since
+		}
+	}
+	for range changes {
+		now := time.Now()
+		event := Start
+		why := ""
+		switch {
+		case r.State.Final(), e.Ticket < r.Ticket, r.State == Running && r.Place != e.Place:
+			return nil, false, nil
+		case !now.Before(c.ExpiresAt):
+			event, why = Expire, "it was not begun in time"
+		case r.State == Running && p.exhausted(r.Attempts):
+			event, why = Fail, "the last attempt was cut off"
+		}
+		next, err := r.move(event, now)
+		if err != nil {
+			return nil, false, err
+		}
+		change := &Change{Record: &next}
+		if event == Start {
+			next.Place = e.Place
+		} else {
+			next.Error = why
+			q.bury(change, p, c, nil)
+		}
+		err = q.store.Commit(ctx, change)
+		switch {
+		case err == nil && event == Start:
+			return &next, true, nil
+		case err == nil:
+			q.count(&next, true)
+			return nil, false, nil
+		case !errors.Is(err, ErrConflict):
+			return nil, false, err
+		}
+		if r, err = q.store.Record(ctx, c.ID); err != nil {
+			return nil, false, ignore(err, ErrNotFound)
+		}
+	}
+	return nil, false, fmt.Errorf("%w, %d times in a row", ErrConflict, changes)
+}
+
+func ignore(err, known error) error {
+	if errors.Is(err, known) {
+		return nil
+	}
+	return err
+}
+
+// bury makes a change put the call among the dead letters.
+func (q *Queue) bury(change *Change, p *Policy, c *Call, last *Response) {
+	change.Dead = &DeadLetter{Record: *change.Record, Call: c, Response: last}
+	change.Keep, change.KeepDead = p.Retention, p.DeadRetention
+}
+
+// sleep reports whether d passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Drain begins no attempt any more and waits for those under way. When ctx ends
+// first they are cut off and handed back.
+func (q *Queue) Drain(ctx context.Context) error {
+	q.mu.Lock()
+	q.stopped = true
+	q.idle.Broadcast()
+	q.mu.Unlock()
+	defer context.AfterFunc(ctx, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		for _, a := range q.running {
+			if a.cancel != nil {
+				a.cancel(errHandback)
+			}
+		}
+	})()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.running) > 0 {
+		q.idle.Wait()
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("queue: calls that still ran were handed back: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,19 @@
+// Package jetstream keeps asynchronous calls in a JetStream stream: of a server
+// within this process, which listens nowhere and fsyncs every write, or of an
+// external server or cluster. Both are one code path.
+//
+// All that belongs to a call is in one stream, so that a change of several parts
+// is one atomic batch. The subjects, under weir.<function>:
+//
+//	todo.<bucket>  entries that are due, in order; a consumer takes them
+//	due.<id>       entries that are not: message schedules that end up in todo
+//	call.<id>      the record, replaced as a whole; of a call that has had none
+//	               of its attempts yet there is only its entry
+//	result.<id>    the response
+//	key.<hash>     an idempotency key
+//	dead.<id>      the record of a dead letter
+//	grave.<id>     its call and last response
+//
+// A call that waits has no subject of its own: a million of them would cost the
+// server as many index entries in memory.
+package jetstream

@@ -1,0 +1,98 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"weir/queue"
+)
+
+// room knows how full the stream is, by what the server said last and what was
+// written since.
+type room struct {
+	most   int64 // bytes at which new calls are refused
+	stored atomic.Int64
+}
+
+func (r *room) full() bool { return r.most > 0 && r.stored.Load() >= r.most }
+func (r *room) add(n int)  { r.stored.Add(int64(n)) }
+
+// measureEvery is how often the server is asked.
+const measureEvery = time.Second
+
+func (s *Store) keepMeasure() {
+	tick := time.NewTicker(measureEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			ctx, cancel := context.WithTimeout(context.Background(), s.o.WriteTimeout)
+			if err := s.measure(ctx); err != nil && s.Up() == nil {
+				s.o.Log.Warn("the size of the store of asynchronous calls is not to be had", "err", err)
+			}
+			cancel()
+		case <-s.life.Done():
+			return
+		}
+	}
+}
+
+func (s *Store) measure(ctx context.Context) error {
+	info, err := s.session.Load().stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("jetstream: asking for the stream: %w", err)
+	}
+	if s.room.most == 0 {
+		s.room.most = s.o.MaxBytes / 2
+	}
+	s.room.stored.Store(int64(info.State.Bytes))
+	return nil
+}
+
+// Pending implements queue.Store.
+func (s *Store) Pending(ctx context.Context) (bool, error) {
+	if err := s.Up(); err != nil {
+		return false, err
+	}
+	c, err := s.session.Load().stream.Consumer(ctx, dispatchConsumer)
+	if err != nil {
+		return false, fmt.Errorf("jetstream: asking for the consumer %s: %w", dispatchConsumer, err)
+	}
+	info := c.CachedInfo()
+	// What is held may have lapsed; only a fetch can tell.
+	return info.NumPending > 0 || info.NumRedelivered > 0, nil
+}
+
+// Stats implements queue.Store.
+func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
+	session := s.session.Load()
+	info := map[string]*jetstream.ConsumerInfo{}
+	for name := range session.counts {
+		// Not the cached consumer's Info: that changes what is cached, unguarded.
+		c, err := session.stream.Consumer(ctx, name)
+		if err != nil {
+			return queue.Stats{}, fmt.Errorf("jetstream: asking for the consumer %s: %w", name, err)
+		}
+		info[name] = c.CachedInfo()
+	}
+	st := queue.Stats{
+		Waiting:     int(info[dispatchConsumer].NumPending),
+		Held:        info[dispatchConsumer].NumAckPending,
+		Scheduled:   int(info[scheduledConsumer].NumPending),
+		DeadLetters: int(info[deadConsumer].NumPending),
+	}
+	if st.Waiting > 0 {
+		m, err := session.stream.GetMsg(ctx, info[dispatchConsumer].Delivered.Stream+1, jetstream.WithGetMsgSubject(s.names.every("todo")))
+		switch {
+		case err == nil:
+			st.Oldest = m.Time
+		case notFound(err): // taken meanwhile
+		default:
+			return st, fmt.Errorf("jetstream: asking for the oldest entry: %w", err)
+		}
+	}
+	return st, nil
+}

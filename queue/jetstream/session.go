@@ -1,0 +1,200 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// session is one connection to a server, and the server where it is ours. A store
+// whose disk has failed it opens another.
+type session struct {
+	server  *server.Server // nil for an external one
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	stream  jetstream.Stream
+	objects jetstream.ObjectStore
+	counts  map[string]jetstream.Consumer
+	inbox   inbox
+}
+
+// startTimeout bounds the start of a server, which reads what it has stored.
+const startTimeout = 2 * time.Minute
+
+// maxHeld bounds the entries that may be held at once, by all weirs together.
+const maxHeld = 50_000
+
+// openSession connects, starting the server first where it is to be ours, and sees
+// to it that stream and consumers are there.
+func openSession(ctx context.Context, o *Options, n names) (_ *session, err error) {
+	s := &session{}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if o.URL == "" {
+		if s.server, err = startServer(o); err != nil {
+			return nil, err
+		}
+		s.nc, err = nats.Connect("", nats.InProcessServer(s.server), nats.Name("weir"), nats.NoReconnect())
+	} else {
+		s.nc, err = connect(o)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: connecting: %w", err)
+	}
+	if s.js, err = jetstream.New(s.nc); err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
+	}
+	if err := s.prepare(ctx, o, n); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func startServer(o *Options) (*server.Server, error) {
+	s, err := server.NewServer(&server.Options{
+		ServerName: "weir", DontListen: true, NoSigs: true, NoSystemAccount: true,
+		JetStream: true, StoreDir: o.Dir, SyncAlways: true, DisableJetStreamBanner: true,
+		// What room lets in, with a reserve for settling it.
+		JetStreamMaxStore: o.MaxBytes + o.MaxBytes/8, JetStreamMaxMemory: minBytes,
+		// One connection, which is this process: what it asks for it also reads.
+		MaxPending: 256 << 20,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
+	}
+	s.SetLoggerV2(serverLog{o.Log}, false, false, false)
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) || !s.JetStreamEnabled() {
+		stopServer(s)
+		return nil, fmt.Errorf("jetstream: the server for the calls in %s did not start; the log says why", o.Dir)
+	}
+	return s, nil
+}
+
+func stopServer(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+func connect(o *Options) (*nats.Conn, error) {
+	options := []nats.Option{
+		nats.Name("weir " + o.Function), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
+		// A write that cannot go out now must not go out later: its caller has had
+		// his answer by then.
+		nats.ReconnectBufSize(-1),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				o.Log.Warn("connection to NATS lost", "err", err)
+			}
+		}),
+		nats.ReconnectHandler(func(c *nats.Conn) { o.Log.Info("connected to NATS again", "server", c.ConnectedServerName()) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { o.Log.Warn("NATS reports", "err", err) }),
+	}
+	if o.Credentials != "" {
+		options = append(options, nats.UserCredentials(o.Credentials))
+	}
+	if o.CA != "" {
+		options = append(options, nats.RootCAs(o.CA))
+	}
+	return nats.Connect(o.URL, options...)
+}
+
+// oldestServer is the first version with atomic batches and message schedules.
+const oldestServer = "2.12"
+
+// prepare makes stream, consumers and object store, or takes those that are there.
+func (s *session) prepare(ctx context.Context, o *Options, n names) error {
+	if !atLeast(s.nc.ConnectedServerVersion(), oldestServer) {
+		return fmt.Errorf("jetstream: the server at %s is version %s, without atomic batches and message schedules: weir needs %s or later",
+			s.place(o), s.nc.ConnectedServerVersion(), oldestServer)
+	}
+	if _, err := s.js.AccountInfo(ctx); err != nil {
+		if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+			return fmt.Errorf("jetstream: the server at %s has no JetStream for this user: enable it there", s.place(o))
+		}
+		return fmt.Errorf("jetstream: asking for the account: %w", err)
+	}
+	config := jetstream.StreamConfig{
+		Name: n.stream, Description: "asynchronous calls of " + o.Function, Subjects: []string{n.prefix + ">"},
+		Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Replicas: o.Replicas,
+		// A stream with schedules cannot refuse what is new, and one that is full
+		// would drop what is oldest. So it has no bound of its own: room refuses new
+		// calls in time, and the server's own bound is behind that.
+		MaxBytes: -1, MaxMsgs: -1, MaxConsumers: -1,
+		AllowRollup: true, AllowDirect: true, AllowMsgTTL: true, AllowAtomicPublish: true, AllowMsgSchedules: true,
+	}
+	var err error
+	if s.stream, err = s.js.CreateOrUpdateStream(ctx, config); err != nil {
+		return fmt.Errorf("jetstream: the stream %s: %w", n.stream, err)
+	}
+	// An old server leaves out what it does not know, without a word.
+	if c := s.stream.CachedInfo().Config; !c.AllowAtomicPublish || !c.AllowMsgSchedules || !c.AllowMsgTTL {
+		return fmt.Errorf("jetstream: the server at %s has no atomic batches, message schedules or message TTLs: weir needs %s or later on every server of the cluster", s.place(o), oldestServer)
+	}
+	if s.server != nil {
+		// Whoever held an entry is dead, for the directory was locked. Without the
+		// consumer nobody holds it any more; waiting for that would take HoldTime.
+		if err := s.stream.DeleteConsumer(ctx, dispatchConsumer); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return fmt.Errorf("jetstream: the consumer %s: %w", dispatchConsumer, err)
+		}
+	}
+	s.counts = map[string]jetstream.Consumer{}
+	for name, filter := range map[string]string{dispatchConsumer: "todo", scheduledConsumer: "due", deadConsumer: "dead"} {
+		c, err := s.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+			Durable: name, FilterSubject: n.every(filter), AckPolicy: jetstream.AckExplicitPolicy,
+			AckWait: o.HoldTime, MaxDeliver: -1, MaxAckPending: maxHeld,
+		})
+		if err != nil {
+			return fmt.Errorf("jetstream: the consumer %s: %w", name, err)
+		}
+		s.counts[name] = c
+	}
+	if s.objects, err = s.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: n.objects, Description: "large bodies of asynchronous calls of " + o.Function,
+		MaxBytes: o.MaxBytes / 2, Replicas: o.Replicas,
+	}); err != nil {
+		return fmt.Errorf("jetstream: the object store %s: %w", n.objects, err)
+	}
+	return nil
+}
+
+// place names the server for a message, without its credentials.
+func (s *session) place(o *Options) string {
+	if o.URL == "" {
+		return o.Dir
+	}
+	return s.nc.ConnectedUrlRedacted()
+}
+
+// atLeast compares the first two numbers of versions.
+func atLeast(version, least string) bool {
+	var v, l [2]int
+	for i, to := range []*[2]int{&v, &l} {
+		text := []string{version, least}[i]
+		if n, _ := fmt.Sscanf(strings.TrimPrefix(text, "v"), "%d.%d", &to[0], &to[1]); n != 2 {
+			return false
+		}
+	}
+	return v[0] > l[0] || v[0] == l[0] && v[1] >= l[1]
+}
+
+func (s *session) close() {
+	if s.nc != nil {
+		if s.nc.IsConnected() {
+			_ = s.nc.FlushTimeout(time.Second) // what is not said is said again after the next start
+		}
+		s.nc.Close()
+	}
+	if s.server != nil {
+		stopServer(s.server)
+	}
+}

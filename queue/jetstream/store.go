@@ -1,0 +1,246 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"weir/queue"
+)
+
+// Store is a queue.Store in a JetStream stream. Make one with Open.
+type Store struct {
+	o         Options
+	names     names
+	directory *directory // nil for an external server
+	session   atomic.Pointer[session]
+
+	writes    chan *write
+	committed chan struct{} // closed when nothing is written any more
+	// life ends when Close is called.
+	life      context.Context
+	end       context.CancelFunc
+	closeOnce sync.Once
+	workers   sync.WaitGroup
+
+	down atomic.Pointer[error]
+	room room
+	// searches bounds how many look for a waiting call at once.
+	searches chan struct{}
+}
+
+var _ queue.Store = (*Store)(nil)
+
+// Open opens the store, and with it the server where that is within this process.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	s := &Store{
+		o: o, names: namesOf(o.Function),
+		writes: make(chan *write, maxBatch), committed: make(chan struct{}),
+		searches: make(chan struct{}, 4),
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	if o.URL == "" {
+		var err error
+		if s.directory, err = openDirectory(o.Dir, o.AnyFilesystem); err != nil {
+			return nil, err
+		}
+	}
+	opened, err := openSession(ctx, &s.o, s.names)
+	if err == nil {
+		s.session.Store(opened)
+		err = s.measure(ctx)
+	}
+	if err != nil {
+		if opened != nil {
+			opened.close()
+		}
+		return nil, errors.Join(err, s.unlock())
+	}
+	go s.commits()
+	s.workers.Go(s.keepMeasure)
+	s.workers.Go(s.sweep)
+	return s, nil
+}
+
+func (s *Store) unlock() error {
+	if s.directory == nil {
+		return nil
+	}
+	return s.directory.unlock()
+}
+
+// HoldTime implements queue.Store.
+func (s *Store) HoldTime() time.Duration { return s.o.HoldTime }
+
+// Commit implements queue.Store.
+func (s *Store) Commit(ctx context.Context, c *queue.Change) error {
+	if err := s.Up(); err != nil {
+		return err
+	}
+	newcomer := c.Entry != nil && c.Ticket == 1
+	if newcomer && s.room.full() {
+		return fmt.Errorf("%w: it holds %d bytes", queue.ErrFull, s.o.MaxBytes/2)
+	}
+	if newcomer {
+		if err := s.putBody(ctx, c); err != nil {
+			return err
+		}
+	}
+	msgs, err := s.messages(c)
+	if err != nil {
+		return err
+	}
+	size := 0
+	limit := s.session.Load().nc.MaxPayload()
+	for _, m := range msgs {
+		n := m.Size()
+		if int64(n) > limit-headerRoom {
+			return fmt.Errorf("%w: %d bytes, at most %d", queue.ErrTooLarge, n, limit-headerRoom)
+		}
+		size += n
+	}
+	w := &write{msgs: msgs, size: size, done: make(chan struct{})}
+	select {
+	case s.writes <- w:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", queue.ErrUnavailable, context.Cause(ctx))
+	case <-s.life.Done():
+		return fmt.Errorf("%w: it is closing", queue.ErrUnavailable)
+	}
+	select {
+	case <-w.done:
+	case <-s.committed: // a write may have been put in line as the line closed
+		select {
+		case <-w.done:
+		default:
+			return fmt.Errorf("%w: it is closing", queue.ErrUnavailable)
+		}
+	case <-ctx.Done():
+		// It may still be written.
+		return fmt.Errorf("%w: %w", queue.ErrUnknown, context.Cause(ctx))
+	}
+	if w.err != nil {
+		return w.err
+	}
+	s.room.add(size)
+	if c.Record != nil {
+		c.Record.Revision = w.last
+	}
+	return nil
+}
+
+// headerRoom is what the fields of a batch, of a schedule and of the server itself
+// add to a message.
+const headerRoom = 2 << 10
+
+// Up implements queue.Store.
+func (s *Store) Up() error {
+	if err := s.down.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// markDown refuses changes until a probe has been written. A server whose disk has
+// failed does not answer any more, also when the disk has recovered: only a new one
+// does.
+func (s *Store) markDown(cause error) {
+	err := fmt.Errorf("%w: %w", queue.ErrUnavailable, cause)
+	if !s.down.CompareAndSwap(nil, &err) {
+		return
+	}
+	s.o.Log.Error("the store of asynchronous calls is down; new ones are answered with 503", "err", cause)
+	s.workers.Go(s.recover)
+}
+
+const (
+	probeEvery   = time.Second
+	probeTimeout = 2 * time.Second
+)
+
+// recover probes until a write succeeds, with a new server each time where it is
+// ours.
+func (s *Store) recover() {
+	since := time.Now()
+	for {
+		err := s.probe()
+		if err != nil && s.directory != nil {
+			if err = s.reopen(); err == nil {
+				err = s.probe()
+			}
+		}
+		if err == nil {
+			s.down.Store(nil)
+			s.o.Log.Info("the store of asynchronous calls is up again", "after", time.Since(since).Round(time.Millisecond))
+			return
+		}
+		s.o.Log.Debug("the store of asynchronous calls is still down", "err", err)
+		timer := time.NewTimer(probeEvery)
+		select {
+		case <-timer.C:
+		case <-s.life.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// probe writes something.
+func (s *Store) probe() error {
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+	defer cancel()
+	session := s.session.Load()
+	_, err := session.js.PublishMsg(ctx, replace(s.names.probe(), nil, time.Minute))
+	return err
+}
+
+// reopen replaces a server that has lost its disk.
+func (s *Store) reopen() error {
+	s.session.Load().close()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	opened, err := openSession(ctx, &s.o, s.names)
+	if err != nil {
+		return err
+	}
+	s.session.Store(opened)
+	return s.measure(ctx)
+}
+
+// Close lets what is being written end, then closes the server where it is ours.
+func (s *Store) Close() error {
+	var err error
+	s.closeOnce.Do(func() {
+		s.end()
+		<-s.committed
+		s.workers.Wait()
+		s.session.Load().close()
+		err = s.unlock()
+	})
+	return err
+}
+
+// handle is a queue.Handle: the acknowledgement of a delivered message.
+type handle struct {
+	nc    *nats.Conn
+	reply string
+}
+
+func (h handle) Hold() error { return h.nc.Publish(h.reply, []byte("+WPI")) }
+func (h handle) Done() error { return h.nc.Publish(h.reply, []byte("+ACK")) }
+
+// Return waits for the server, so that whoever fetches next finds the entry.
+func (h handle) Return() error {
+	_, err := h.nc.Request(h.reply, []byte("-NAK"), returnTimeout)
+	return err
+}
+
+const returnTimeout = 5 * time.Second
