@@ -61,7 +61,7 @@ type served struct {
 	server *Server
 }
 
-func serve(tb testing.TB, upstream string, p limits.Policy, s Settings) *served {
+func serve(tb testing.TB, upstream string, p limits.Policy, s Settings, change ...func(*ServerOptions)) *served {
 	tb.Helper()
 	gate, err := limits.NewGate(p)
 	if err != nil {
@@ -75,7 +75,11 @@ func serve(tb testing.TB, upstream string, p limits.Policy, s Settings) *served 
 		Gate: gate, Metrics: metrics.New(metrics.Options{Function: "f", Gate: gate.Snapshot}), Upstream: u,
 		Settings: s, Log: slog.New(slog.DiscardHandler), Ready: http.NotFoundHandler(),
 	})
-	srv, err := NewServer(px, ServerOptions{HeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10})
+	o := ServerOptions{HeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
+	for _, f := range change {
+		f(&o)
+	}
+	srv, err := NewServer(px, o)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -205,6 +209,34 @@ func TestShutdownEndsIdleAndParkedConnections(t *testing.T) {
 		if _, err := conn.Read(buf); err != io.EOF {
 			t.Errorf("an idle connection reads %v after the drain, want EOF", err)
 		}
+	}
+}
+
+// net/http takes a connection that was opened moments ago for one that may yet ask
+// something, for five seconds.
+func TestADrainDoesNotWaitForConnectionsThatNeverAskedAnything(t *testing.T) {
+	s := serve(t, rawOrigin(t, plainAnswer), limits.Policy{}, Settings{}, func(o *ServerOptions) { o.NetHTTP = true })
+	silent, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	asking, err := net.Dial("tcp", s.addr) // accepted after the other
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = asking.Close() }()
+	buf := make([]byte, 4096)
+	roundTrip(t, asking, []byte(plainRequest), []byte("0123456789"), buf)
+	began := time.Now()
+	if err := s.server.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 4500*time.Millisecond {
+		t.Errorf("the drain took %v", took)
+	}
+	if _, err := silent.Read(buf); err == nil {
+		t.Error("the silent connection is still open")
 	}
 }
 

@@ -172,6 +172,10 @@ func (s *Server) handOver(conn net.Conn, read []byte) {
 // drainPoll is how often a drain looks whether the last request has ended.
 const drainPoll = 10 * time.Millisecond
 
+// farewell is what connections have to end after the last request has: more than
+// the second that net/http takes after a GOAWAY.
+const farewell = 1500 * time.Millisecond
+
 // Refuse turns newcomers away from now on, with 503 and advice; those admitted and
 // those waiting finish. Unlike Drain it closes neither listener nor idle
 // connections: for a sidecar that is drained first and ended later.
@@ -211,7 +215,12 @@ func (s *Server) Drain(ctx context.Context) error {
 			return errors.Join(ctx.Err(), s.Close())
 		}
 	}
-	if err := s.http.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
+	// Nothing runs any more, and nobody is let in: what net/http still waits for is
+	// connections on which nothing was ever asked, and clients that have yet to read
+	// their GOAWAY.
+	last, cancel := context.WithTimeout(ctx, farewell)
+	defer cancel()
+	if err := s.http.Shutdown(last); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, context.DeadlineExceeded) {
 		return errors.Join(err, s.Close())
 	}
 	return s.Close()
