@@ -161,5 +161,7 @@ type Drain struct {
 type Log struct {
 	Level  string // debug, info, warn, error
 	Format string // text, json
-	Access string // off, errors, all
+	Access string // off, errors, sampled, all
+	// AccessEvery is one in how many requests is logged where Access is sampled.
+	AccessEvery int
 }

@@ -43,6 +43,7 @@ func (l *loading) relate() {
 	l.relateTLS("tls.cert", "tls.key", "tls.client_ca")
 	l.relateTLS("admin.tls_cert", "admin.tls_key", "admin.tls_client_ca")
 	l.relateAdmin()
+	l.relateLog()
 }
 
 func (l *loading) relateQueue() {
@@ -168,6 +169,12 @@ func (l *loading) relateAdmin() {
 		return
 	}
 	l.fail("admin.listen", "cannot be an address that others reach without admin.token_file or admin.tls_client_ca: whoever gets there could drain weir or change its limits. Set one of them, or listen on 127.0.0.1")
+}
+
+func (l *loading) relateLog() {
+	if l.usable("log.access_every") && l.config.Log.AccessEvery == 0 {
+		l.fail("log.access_every", "cannot be 0: one in so many requests is logged; for none set log.access to off")
+	}
 }
 
 func (l *loading) certificates(key, path string) ([]byte, bool) {

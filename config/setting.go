@@ -282,8 +282,13 @@ var settings = []*setting{
 	},
 	{
 		flag: "access-log", key: "log.access", def: "off",
-		usage: "requests that are logged: off, errors (those that failed or were refused) or all",
-		value: choice(func(c *Config) *string { return &c.Log.Access }, "off", "errors", "all"),
+		usage: "requests that are logged: off, errors (those that failed or were refused), sampled (one in access-log-every, whatever became of it) or all",
+		value: choice(func(c *Config) *string { return &c.Log.Access }, "off", "errors", "sampled", "all"),
+	},
+	{
+		flag: "access-log-every", key: "log.access_every", def: "100",
+		usage: "one in so many requests is logged, at random, with access-log sampled",
+		value: number(func(c *Config) *int { return &c.Log.AccessEvery }, 1_000_000_000, "requests"),
 	},
 }
 

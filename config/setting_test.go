@@ -63,7 +63,8 @@ var samples = map[string]struct{ text, effective string }{
 	"openfaas":                 {"on", "on"},
 	"log.level":                {"debug", "debug"},
 	"log.format":               {"json", "json"},
-	"log.access":               {"errors", "errors"},
+	"log.access":               {"sampled", "sampled"},
+	"log.access_every":         {"1000", "1000"},
 }
 
 func TestTableIsSound(t *testing.T) {

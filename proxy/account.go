@@ -53,8 +53,8 @@ func (p *Proxy) settle(s *Settings, slot *limits.Slot, a *account) {
 		}
 		p.metrics.Ended(ended)
 	}
-	if s.AccessLog == AccessAll || (s.AccessLog == AccessErrors && v.status >= 400) {
-		p.logAccess(a, v, now-a.began, waited, throttled)
+	if s.logs(v.status) {
+		p.logAccess(s, a, v, now-a.began, waited, throttled)
 	}
 }
 
@@ -70,7 +70,7 @@ func outcome(v verdict) limits.Outcome {
 	return limits.Succeeded
 }
 
-func (p *Proxy) logAccess(a *account, v verdict, took, waited time.Duration, throttled string) {
+func (p *Proxy) logAccess(s *Settings, a *account, v verdict, took, waited time.Duration, throttled string) {
 	attrs := []slog.Attr{
 		slog.String("method", a.method),
 		slog.String("path", rawPath(a.target)), // queries may carry secrets
@@ -83,6 +83,9 @@ func (p *Proxy) logAccess(a *account, v verdict, took, waited time.Duration, thr
 	}
 	if throttled != "" {
 		attrs = append(attrs, slog.String("throttled", throttled))
+	}
+	if s.AccessLog == AccessSampled {
+		attrs = append(attrs, slog.Int("one_in", s.AccessEvery))
 	}
 	p.log.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
 }

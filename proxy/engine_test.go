@@ -61,7 +61,7 @@ type served struct {
 	server *Server
 }
 
-func serve(tb testing.TB, upstream string, p limits.Policy, s Settings, change ...func(*ServerOptions)) *served {
+func serve(tb testing.TB, upstream string, p limits.Policy, s Settings, change ...func(*Options, *ServerOptions)) *served {
 	tb.Helper()
 	gate, err := limits.NewGate(p)
 	if err != nil {
@@ -71,15 +71,15 @@ func serve(tb testing.TB, upstream string, p limits.Policy, s Settings, change .
 	if err != nil {
 		tb.Fatal(err)
 	}
-	px := New(Options{
+	o := Options{
 		Gate: gate, Metrics: metrics.New(metrics.Options{Function: "f", Gate: gate.Snapshot}), Upstream: u,
 		Settings: s, Log: slog.New(slog.DiscardHandler), Ready: http.NotFoundHandler(),
-	})
-	o := ServerOptions{HeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
-	for _, f := range change {
-		f(&o)
 	}
-	srv, err := NewServer(px, o)
+	so := ServerOptions{HeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
+	for _, f := range change {
+		f(&o, &so)
+	}
+	srv, err := NewServer(New(o), so)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestShutdownEndsIdleAndParkedConnections(t *testing.T) {
 // net/http takes a connection that was opened moments ago for one that may yet ask
 // something, for five seconds.
 func TestADrainDoesNotWaitForConnectionsThatNeverAskedAnything(t *testing.T) {
-	s := serve(t, rawOrigin(t, plainAnswer), limits.Policy{}, Settings{}, func(o *ServerOptions) { o.NetHTTP = true })
+	s := serve(t, rawOrigin(t, plainAnswer), limits.Policy{}, Settings{}, func(_ *Options, o *ServerOptions) { o.NetHTTP = true })
 	silent, err := net.Dial("tcp", s.addr)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -31,14 +32,30 @@ type Settings struct {
 	TrustedProxies []netip.Prefix
 
 	AccessLog AccessLog
+	// AccessEvery is one in how many requests is logged with AccessSampled.
+	AccessEvery int
+}
+
+// logs decides whether a request that ended with status is logged.
+func (s *Settings) logs(status int) bool {
+	switch s.AccessLog {
+	case AccessErrors:
+		return status >= 400
+	case AccessSampled:
+		return s.AccessEvery <= 1 || rand.IntN(s.AccessEvery) == 0
+	case AccessAll:
+		return true
+	}
+	return false
 }
 
 // AccessLog says which requests are logged.
 type AccessLog uint8
 
 const (
-	AccessOff    AccessLog = iota
-	AccessErrors           // status 400 and above, and refusals
+	AccessOff     AccessLog = iota
+	AccessErrors            // status 400 and above, and refusals
+	AccessSampled           // one in Settings.AccessEvery, at random, whatever became of it
 	AccessAll
 )
 

@@ -44,6 +44,7 @@ func settings(c *config.Config) proxy.Settings {
 		FinishAborted:        c.OnClientAbort == config.AbortFinish,
 		TrustedProxies:       c.TrustedProxies,
 		AccessLog:            accessLog(c.Log.Access),
+		AccessEvery:          c.Log.AccessEvery,
 	}
 	for _, r := range c.Routes {
 		route := proxy.Route{
@@ -65,6 +66,8 @@ func accessLog(which string) proxy.AccessLog {
 		return proxy.AccessOff
 	case "errors":
 		return proxy.AccessErrors
+	case "sampled":
+		return proxy.AccessSampled
 	case "all":
 		return proxy.AccessAll
 	}
