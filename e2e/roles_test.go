@@ -67,7 +67,7 @@ func playTouch(path string) int {
 //	begin TARGET, end TARGET    of each request but to /release
 //	SIGTERM
 //
-// A request to /hold is held until /release is asked for, one to /exit?code=N
+// A request to /slow takes 30 ms, one to /hold is held until /release is asked for, one to /exit?code=N
 // ends the process with that code, one to /die by SIGKILL.
 func playFunction(addr, latch string) int {
 	stop := make(chan os.Signal, 1)
@@ -97,6 +97,8 @@ func playFunction(addr, latch string) int {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Println("begin", r.RequestURI)
 		switch r.URL.Path {
+		case "/slow":
+			pause(r.Context(), 30*time.Millisecond)
 		case "/hold":
 			select {
 			case <-release:
