@@ -108,6 +108,10 @@ bench: ## measure weir beside HAProxy, nginx and a net/http ReverseProxy, in 12 
 bench-micro: ## what parsing, entering and leaving, observing cost, with allocations
 	go test -run '^$$' -bench . -benchmem ./limits ./metrics ./proxy/h1
 
+.PHONY: idle
+idle: ## measure memory and CPU of a sidecar that has nothing to do
+	go run ./scripts/idle
+
 .PHONY: deps
 deps: ## install what the tests use besides Go, where root and apt are there
 	@scripts/install-deps

@@ -46,11 +46,11 @@ func decode(document []byte) (any, error) {
 	return object, yaml.UnmarshalStrict(document, object)
 }
 
-// manifests decodes every YAML file below this directory, by path.
+// manifests decodes every YAML file below kubernetes, by path.
 func manifests(t *testing.T) map[string][]any {
 	t.Helper()
 	found := make(map[string][]any)
-	err := filepath.WalkDir(".", func(path string, entry os.DirEntry, err error) error {
+	err := filepath.WalkDir("kubernetes", func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || filepath.Ext(path) != ".yaml" {
 			return err
 		}

@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"weir/cmd/weir/child"
+	"weir/cmd/weir/systemd"
 	"weir/config"
 )
 
@@ -87,10 +89,15 @@ func (s *sidecar) run(loaded *config.Loaded) (int, error) {
 	go s.prober.Run(ctx)
 	s.watch(ctx, loaded, hup)
 	s.serveData()
+	manager := systemd.New(s.log)
+	manager.Ready("serving on " + s.data.Addr().String())
+	go manager.Watch(ctx, s.answers)
 
 	select {
 	case sig := <-stop:
 		s.log.Info("stopping", "signal", sig.String())
+		now := s.config.Load()
+		manager.Stopping(now.Drain.Delay + now.Drain.Timeout + stopMargin)
 		return s.stop(function, stop)
 	case <-ended:
 		// Restarting it is not weir's business: whoever runs weir sees its code.
@@ -99,6 +106,15 @@ func (s *sidecar) run(loaded *config.Loaded) (int, error) {
 	case err := <-s.failed:
 		return exitFailed, errors.Join(err, s.stopFunction(function))
 	}
+}
+
+// stopMargin is what is left after a drain: the function's end, closing the ports.
+const stopMargin = 30 * time.Second
+
+// answers asks weir itself whether it lives, over its metrics port as others do.
+func (s *sidecar) answers(ctx context.Context) error {
+	_, err := probeSidecar(ctx, s.public.Addr().String(), "/healthz")
+	return err
 }
 
 // awaitFunction waits until the function accepts. A signal meanwhile ends the

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -50,16 +51,21 @@ type Options struct {
 
 // Environ returns environ without weir's own settings (WEIR_*): they may hold
 // secrets that are none of the function's business, and a weir that is itself
-// the function would take them for its own.
+// the function would take them for its own. Nor does the function get what is
+// between weir and systemd: it would answer in weir's place.
 func Environ(environ []string) []string {
 	kept := make([]string, 0, len(environ))
 	for _, entry := range environ {
-		if !strings.HasPrefix(entry, "WEIR_") {
+		name, _, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(entry, "WEIR_") && !slices.Contains(ofSystemd, name) {
 			kept = append(kept, entry)
 		}
 	}
 	return kept
 }
+
+// ofSystemd are the variables of sd_notify(3) and sd_watchdog_enabled(3).
+var ofSystemd = []string{"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
 
 // Child is a started function. Its methods are safe for concurrent use; there
 // is no valid zero value.

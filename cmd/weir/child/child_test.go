@@ -228,6 +228,8 @@ func TestOutputArrivesWhole(t *testing.T) {
 
 func TestFunctionDoesNotSeeWeirsSettings(t *testing.T) {
 	t.Setenv("WEIR_ADMIN_TOKEN", "secret")
+	t.Setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+	t.Setenv("WATCHDOG_USEC", "1000000")
 	t.Setenv("weir_lower", "kept")
 	t.Setenv("max_inflight", "10")
 	t.Setenv(role, "env")
@@ -256,6 +258,9 @@ func TestFunctionDoesNotSeeWeirsSettings(t *testing.T) {
 	}
 	if strings.Contains(string(text), "WEIR_") {
 		t.Error("the function sees weir's settings")
+	}
+	if strings.Contains(string(text), "NOTIFY_SOCKET") || strings.Contains(string(text), "WATCHDOG_") {
+		t.Error("the function sees what is between weir and systemd")
 	}
 }
 
