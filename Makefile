@@ -44,6 +44,13 @@ demo: ## half a minute of weir at work: a sample function, weir in front, uneven
 test: deps $(TOOLS)/gotest ## run all tests; RACE=1 with the race detector
 	$(TOOLS)/gotest $(if $(RACE),-race) $(TESTFLAGS) $(PKG)
 
+.PHONY: test-page
+test-page: $(TOOLS)/gotest ## the status page in a real Chromium; its pictures in bin/page
+	@scripts/install-deps browser
+	@mkdir -p bin/page
+	npm ci --prefix e2e/browser --no-audit --no-fund
+	PAGE_PICTURES=$(CURDIR)/bin/page $(TOOLS)/gotest -count=1 ./e2e -run '^TestPage'
+
 .PHONY: test-dashboards
 test-dashboards: $(TOOLS)/gotest ## dashboards, rules and alerts on real parts: weirs in trouble, Prometheus, Alertmanager
 	@scripts/install-deps dashboards

@@ -81,6 +81,7 @@ func (a *Admin) Handler() http.Handler {
 			api.WriteProblem(r.Context(), api.ErrMethod, w)
 		})
 	}
+	servePage(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		api.WriteProblem(r.Context(), api.ErrNotFound, w)
 	})

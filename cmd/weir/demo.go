@@ -123,6 +123,7 @@ func runDemo(scenario demo.Scenario, screen demo.Screen, log io.Writer) (_ *demo
 		Scenario: scenario, Function: function, Screen: screen, Stop: stop,
 		Sidecar: demo.Sidecar{
 			Addr: s.data.Addr().String(), MetricsURL: "http://" + s.public.Addr().String() + "/metrics",
+			PageURL:  "http://" + s.operations.listener.Addr().String() + "/",
 			Snapshot: s.gate.Snapshot, Metrics: s.metrics.Registry(), Drain: s.drain, Failed: s.failed,
 		},
 	})

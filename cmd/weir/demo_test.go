@@ -76,7 +76,7 @@ func TestDemo(t *testing.T) {
 	if estimate < function || estimate > 1.05*callers {
 		t.Errorf("rate x duration %v is not between %v and %v", estimate, function, callers)
 	}
-	for _, want := range []string{"Metrics while this runs: http://127.0.0.1:", "weir run --max-inflight 5 --upstream"} {
+	for _, want := range []string{"Status page while this runs: http://127.0.0.1:", "Metrics while this runs: http://127.0.0.1:", "weir run --max-inflight 5 --upstream"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

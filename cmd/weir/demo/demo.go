@@ -17,6 +17,7 @@ import (
 type Sidecar struct {
 	Addr       string // of the data port, host:port
 	MetricsURL string
+	PageURL    string // of the status page
 	Snapshot   func() limits.Snapshot
 	Metrics    prometheus.Gatherer // what a scrape would get
 	// Drain ends the sidecar in order.
@@ -49,10 +50,11 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.monitor = newMonitor(o.Scenario, o.Sidecar.MetricsURL, first)
+	r.monitor = newMonitor(o.Scenario, o.Sidecar, first)
 	display, err := o.Screen.display([]string{
 		fmt.Sprintf("weir demo: a sample function that may run %d calls at once, weir in front of it.", o.Scenario.MaxInflight),
 		fmt.Sprintf("More are refused; of those that come in bursts, %d may wait up to %v.", o.Scenario.QueueDepth, o.Scenario.QueueTimeout),
+		"Status page while this runs: " + o.Sidecar.PageURL,
 		"Metrics while this runs: " + o.Sidecar.MetricsURL,
 	})
 	if err != nil {

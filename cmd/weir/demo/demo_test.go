@@ -80,7 +80,7 @@ func stage(t *testing.T, scenario Scenario, limit int, out *bytes.Buffer) (*stan
 		Scenario: scenario, Function: function, Stop: make(chan struct{}),
 		Screen: Screen{Out: out, Terminal: true, Size: func() (int, int, error) { return 80, 24, nil }},
 		Sidecar: Sidecar{
-			Addr: server.Listener.Addr().String(), MetricsURL: "http://metrics", Snapshot: gate.Snapshot,
+			Addr: server.Listener.Addr().String(), MetricsURL: "http://metrics", PageURL: "http://page", Snapshot: gate.Snapshot,
 			Metrics: s.metrics.Registry(), Failed: s.failed,
 			Drain: func(context.Context) error { s.drained = true; return nil },
 		},

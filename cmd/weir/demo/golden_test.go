@@ -40,6 +40,7 @@ func fixedView() view {
 		runningTrail: []float64{0, 0.01, 0.125, 0.25, 0.4, 0.5, 0.66, 0.75, 0.9, 1, 1.004},
 		waitingTrail: []float64{0, 0, 0, 0, 0, 0, 0, 0, 1, 0.66, 0.33},
 		metricsURL:   "http://127.0.0.1:40001/metrics",
+		pageURL:      "http://127.0.0.1:40002/",
 	}
 	v.window = interval{length: time.Second, exact: 7.9523, estimate: 6.251}
 	record := func(k kind, sent uint64, served, refused []time.Duration, reasons map[limits.Reason]uint64) {

@@ -33,6 +33,7 @@ type view struct {
 	runningTrail, waitingTrail []float64
 
 	metricsURL string
+	pageURL    string
 }
 
 // gap is how far the estimate was off in one window.
@@ -46,6 +47,7 @@ func (g gap) size() float64 { return max(g.exact-g.estimate, g.estimate-g.exact)
 type monitor struct {
 	scenario   Scenario
 	metricsURL string
+	pageURL    string
 
 	first, last sample
 	window      []frame // the frames before the last, at most windowSize
@@ -61,8 +63,8 @@ type frame struct {
 	most int
 }
 
-func newMonitor(s Scenario, metricsURL string, first sample) *monitor {
-	m := &monitor{scenario: s, metricsURL: metricsURL, first: first, last: first}
+func newMonitor(s Scenario, sidecar Sidecar, first sample) *monitor {
+	m := &monitor{scenario: s, metricsURL: sidecar.MetricsURL, pageURL: sidecar.PageURL, first: first, last: first}
 	m.window = []frame{{sample: first}}
 	return m
 }
@@ -85,6 +87,7 @@ func (m *monitor) record(s sample, stopped bool) view {
 		window:      between(&m.window[0].sample, &s),
 		soFar:       between(&m.first, &s).all,
 		metricsURL:  m.metricsURL,
+		pageURL:     m.pageURL,
 	}
 	v.runningTrail, v.waitingTrail = m.runningTrail, m.waitingTrail
 	for _, p := range m.scenario.phases {

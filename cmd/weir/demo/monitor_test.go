@@ -9,7 +9,7 @@ import (
 
 func TestMonitorShowsTheLastSecond(t *testing.T) {
 	s := mustScenario(t, 8, 0)
-	m := newMonitor(s, "url", sample{})
+	m := newMonitor(s, Sidecar{}, sample{})
 	// For two seconds 4 run; calls of a second each end at its end, all at once.
 	var v view
 	at := func(quarter int) sample {

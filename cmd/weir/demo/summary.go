@@ -143,6 +143,7 @@ func (s *Summary) WriteTo(w io.Writer) (int64, error) {
 	p("  weir run --max-inflight %d --upstream http://127.0.0.1:3000", s.scenario.MaxInflight)
 	p("  weir run --max-inflight %d -- COMMAND ARGS...", s.scenario.MaxInflight)
 	p("Then send requests to port 8080, and point Prometheus at port 9464, /metrics.")
+	p("What it does now: http://127.0.0.1:9465, on the same machine.")
 	n, err := io.WriteString(w, b.String())
 	if err != nil {
 		return int64(n), fmt.Errorf("demo: printing the summary: %w", err)

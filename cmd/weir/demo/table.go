@@ -45,6 +45,8 @@ func table(v *view, g glyphs) []line {
 	lines = append(lines, v.callersLine("all", &v.window.all, strong), line{})
 	lines = append(lines, v.refusals()...)
 	return append(lines, line{}, line{
+		textf(faint, " page    "), textf(normal, "%s", v.pageURL), textf(faint, "   in a browser"),
+	}, line{
 		textf(faint, " metrics "), textf(normal, "%s", v.metricsURL), textf(faint, "   Ctrl-C ends and sums up"),
 	})
 }

@@ -37,7 +37,7 @@ func TestTableFits(t *testing.T) {
 	v.queueDepth, v.waiting, v.waitingMost = queueFactor*MaxInflight, queueFactor*MaxInflight, queueFactor*MaxInflight
 	v.window.exact, v.window.estimate = 64, 0.01
 	v.left = 59 * time.Second
-	v.metricsURL = "http://127.0.0.1:65535/metrics"
+	v.metricsURL, v.pageURL = "http://127.0.0.1:65535/metrics", "http://127.0.0.1:65535/"
 	v.soFar.refused = map[limits.Reason]uint64{}
 	for i, r := range reasons {
 		v.soFar.refused[r] = 999_999_999
