@@ -52,10 +52,12 @@ test-page: $(TOOLS)/gotest ## the status page in a real Chromium; its pictures i
 	PAGE_PICTURES=$(CURDIR)/bin/page $(TOOLS)/gotest -count=1 ./e2e -run '^TestPage'
 
 .PHONY: test-dashboards
-test-dashboards: $(TOOLS)/gotest ## dashboards, rules and alerts on real parts: weirs in trouble, Prometheus, Alertmanager
+test-dashboards: $(TOOLS)/gotest ## dashboards and alerts on real parts: weirs in trouble, Prometheus, Alertmanager; drawn by Grafana's components
 	@scripts/install-deps dashboards
 	@mkdir -p bin/dashboards
 	$(TOOLS)/gotest -count=1 ./e2e -run '^(TestDashboards|TestAbsenceIsNoticed)$$' -dashboards -dashboards-out=$(CURDIR)/bin/dashboards/results.json
+	$(TOOLS)/gotest -count=1 ./dashboards/pictures -results=$(CURDIR)/bin/dashboards/results.json -out=$(CURDIR)/bin/dashboards
+	@echo "the pictures are in bin/dashboards"
 
 .PHONY: check
 check: ## everything that has to pass, as CI runs it

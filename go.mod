@@ -2,6 +2,8 @@ module weir
 
 go 1.26.0
 
+ignore ./dashboards/pictures/node_modules
+
 require (
 	github.com/coder/websocket v1.8.15
 	github.com/coreos/go-systemd/v22 v22.7.0

@@ -1,15 +1,11 @@
 package dashboards
 
 import (
-	"flag"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
-
-// -update is for the packages below, so that one command runs the tests of all.
-var _ = flag.Bool("update", false, "rewrite the files, in the packages below")
 
 // runbookSection is how a panel refers to the runbook.
 var runbookSection = regexp.MustCompile(`\(runbook: (\w+)\)`)

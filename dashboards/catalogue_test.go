@@ -88,7 +88,7 @@ func TestEveryMetricIsShown(t *testing.T) {
 			used = used || d.Type == metrics.Histogram && shown[d.Name+suffix]
 		}
 		if !used {
-			t.Errorf("%s is on no panel and in no rule: add it to a row in dashboards/grafana (or to dashboards/rules), then go test ./dashboards/... -update", d.Name)
+			t.Errorf("%s is on no panel and in no rule: add it to a row in dashboards/grafana (or to dashboards/rules), then go test ./dashboards/{grafana,rules} -update", d.Name)
 		}
 	}
 }

@@ -92,7 +92,18 @@ func TestDashboards(t *testing.T) {
 	}
 	f := startFleet(t)
 	t.Run("figures", f.figures)
-	from, to := f.loaded, time.Now()
+	// From when on rates have a whole window; for the pictures a minute of it.
+	samples, err := f.prometheus.query(time.Now(), `weir_concurrency_seconds_total{job="counted"}[1h]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := samples[0].at.Add(rateWindow)
+	if *dashboardData != "" {
+		eventually(t, "a minute's course", func() (bool, string) {
+			return time.Since(from) > 50*time.Second, "only " + time.Since(from).String()
+		})
+	}
+	to := time.Now()
 	t.Run("variables", func(t *testing.T) { f.variables(t, from, to) })
 	t.Run("annotations", func(t *testing.T) { f.annotations(t, from, to) })
 	t.Run("panels", func(t *testing.T) { f.panels(t, from, to) })

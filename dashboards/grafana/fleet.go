@@ -49,7 +49,7 @@ func fleetNow(s selection) []panel {
 		newNumber("Waiting",
 			"Requests that wait for a slot, everywhere. A number that stays means that waiting costs latency: see where in the table.",
 			unitCount, query("A", sum("", s.gauge("weir_waiting_requests", "")), "waiting"), plain()),
-		newNumber("Functions unreachable",
+		newNumber("Unreachable",
 			"Instances whose weir does not reach its function. Above 0: look at the function's own log; weir answers 502 meanwhile (runbook: WeirUpstreamDown).",
 			unitCount, query("A", orZero("sum(1 - "+s.gauge("weir_upstream_up", "")+")"), "unreachable"), zeroIsGood()),
 	}
@@ -116,15 +116,16 @@ func fleetOutcome(s selection) []panel {
 
 func fleetWeirs(s selection) []panel {
 	return []panel{
-		newBars("Builds of weir",
+		newGrid("Builds of weir",
 			"Instances by weir's version and Go's. More than one version for longer than a rollout takes: find what was not deployed again.",
-			unitCount, query("A", "count by (version, goversion) "+s.gauge("weir_build_info", ""), "weir {{version}} {{goversion}}"), plain()),
+			[]string{"version", "goversion"},
+			column{"Instances", unitCount, "count by (version, goversion) " + s.gauge("weir_build_info", ""), nil, 0}).narrow(),
 		newGraph("Memory of weir, by function",
 			"Resident memory of the largest weir of each function. It grows with open connections and large heads; near the container's limit raise that, and GOMEMLIMIT with it.",
 			unitBytes, query("A", aggregate("max", byFunction, s.gauge("process_resident_memory_bytes", "")), functionLegend)).linked(),
 		newGraph("CPU of weir, by function",
-			"Cores that the weirs of a function use. Tens of microseconds a request are normal; much more: TLS, HTTP/2, or the net/http engine.",
-			unitCores, query("A", sum(byFunction, s.rate("process_cpu_seconds_total", "")), functionLegend)).linked(),
+			"What the weirs of a function use together; 100 % is one core. Tens of microseconds a request are normal; much more: TLS, HTTP/2, or the net/http engine.",
+			unitShare, query("A", sum(byFunction, s.rate("process_cpu_seconds_total", "")), functionLegend)).linked(),
 		newGraph("Configurations refused, by function",
 			"Instances that run on an older configuration, since the newer one has a mistake. Above 0: weir's log names file, line and mistake (runbook: WeirReloadFailed).",
 			unitCount, query("A", sum(byFunction, "(1 - "+s.gauge("weir_config_last_reload_successful", "")+")"), functionLegend)).limits(zeroIsGood()).linked(),

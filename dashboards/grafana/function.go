@@ -87,10 +87,10 @@ func functionConcurrency(s selection) []panel {
 			unitShare, query("A", s.rate("weir_concurrency_seconds_total", "")+" / ("+s.gauge("weir_inflight_limit", "")+" > 0)", "{{instance}}")).limits(warnAt(0.8, 0.95)),
 		newGraph("High water, by instance",
 			"Most requests at once within the minute before each scrape, as a share of the limit. At 100 % it has refused or made wait, even if the mean is low: bursts.",
-			unitShare, query("A", s.gauge("weir_inflight_high_water", `window="1m"`)+" / on (job, instance) ("+s.gauge("weir_inflight_limit", "")+" > 0)", "{{instance}}")).limits(warnAt(0.9, 1)),
+			unitShare, query("A", s.gauge("weir_inflight_high_water", `window="1m"`)+" / on (job, instance) ("+s.gauge("weir_inflight_limit", "")+" > 0)", "{{instance}}")).limits(warnAt(0.9, 1)).upTo(1),
 		newGraph("Running, by version",
 			"Slots that execute a request now, by version of the function. In a rollout the new version takes over; one that takes more than its share is slower.",
-			unitCount, query("A", sum("version", s.gauge("weir_running_instances", "")), "version {{version}}")).stacked(),
+			unitCount, query("A", sum("version", `label_replace(`+s.gauge("weir_running_instances", "")+`, "version", "(none)", "version", "")`), "{{version}}")).stacked(),
 	}
 }
 
@@ -118,7 +118,8 @@ func functionTime(s selection) []panel {
 	// durations of those admitted has not, so that the three add up to the mean.
 	waiting := "clamp_min(" + total("weir_request_duration_seconds") + " - " + inFunction + " - " + own + ", 0)"
 	perRequest := func(seconds string) string {
-		return share(seconds, sum("", s.rate("weir_request_duration_seconds_count", "")))
+		// To a microsecond: what is left where none waited is nothing but rounding.
+		return "round(" + share(seconds, sum("", s.rate("weir_request_duration_seconds_count", ""))) + ", 0.000001)"
 	}
 	return []panel{
 		newGraph("Mean time of a request, by where it goes",
@@ -147,7 +148,7 @@ func functionUpstream(s selection) []panel {
 	return []panel{
 		newGraph("Reachable, by instance",
 			"1 while weir's probe reaches the function, 0 while not. At 0 weir answers 502 and is not ready: the function's log, its memory limit, its port (runbook: WeirUpstreamDown).",
-			unitCount, query("A", s.gauge("weir_upstream_up", ""), "{{instance}}")).upTo(1),
+			unitCount, query("A", s.gauge("weir_upstream_up", ""), "{{instance}}")),
 		newGraph("5xx of the function, by instance",
 			"Answers a second with a 5xx that the function itself gave. One instance alone: end it and look at its node. All of them: look at what was deployed last.",
 			unitRequests, query("A", sum("instance", s.rate("weir_requests_total", `code_class="5xx", origin="function"`)), "{{instance}}")),
@@ -170,8 +171,8 @@ func functionRuntime(s selection) []panel {
 	)
 	return []panel{
 		g,
-		newGraph("CPU of weir", "Cores used by each instance's weir. Near its limit weir adds latency to every request: raise or remove the limit.",
-			unitCores, query("A", s.rate("process_cpu_seconds_total", ""), "{{instance}}")),
+		newGraph("CPU of weir", "What each instance's weir uses; 100 % is one core. Near its limit weir adds latency to every request: raise or remove the limit.",
+			unitShare, query("A", s.rate("process_cpu_seconds_total", ""), "{{instance}}")),
 		newGraph("Memory of weir", "Resident memory of each instance's weir. It grows with open connections; one that only ever grows is worth a report with its /metrics.",
 			unitBytes, query("A", s.gauge("process_resident_memory_bytes", ""), "{{instance}}")),
 		newGraph("Goroutines of weir", "About one for each connection that is busy. A number that grows while running and waiting do not is worth a report.",

@@ -1,7 +1,6 @@
 package grafana
 
 import (
-	"github.com/grafana/grafana-foundation-sdk/go/bargauge"
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
@@ -18,8 +17,11 @@ const (
 	unitRequests = "reqps"
 	unitCount    = "short"
 	unitBytes    = "bytes"
-	unitCores    = "short"
 )
+
+// least is up to where the axis of a unit goes at least: of a line that is 0 all the
+// time, Grafana would draw an axis to 100.
+var least = map[string]float64{unitSeconds: 0.001, unitShare: 0.01, unitRequests: 1, unitCount: 1, unitBytes: 1 << 20}
 
 // graph is a time series panel.
 type graph struct{ *timeseries.PanelBuilder }
@@ -32,8 +34,9 @@ func newGraph(title, description, unit string, targets ...*prometheus.DataqueryB
 	b := timeseries.NewPanelBuilder().
 		Title(title).Description(description).Unit(unit).
 		Datasource(datasource()).
-		Height(8).Span(8).
+		Height(9).Span(8).
 		AxisSoftMin(0). // a difference may go below
+		AxisSoftMax(least[unit]).
 		LineWidth(1).FillOpacity(8).ShowPoints(common.VisibilityModeNever).
 		// A gap is a gap: no scrape, no line.
 		SpanNulls(common.BoolOrFloat64{Bool: new(false)}).
@@ -41,7 +44,8 @@ func newGraph(title, description, unit string, targets ...*prometheus.DataqueryB
 			ShowLegend(true).
 			DisplayMode(common.LegendDisplayModeTable).
 			Placement(common.LegendPlacementBottom).
-			Calcs([]string{"mean", "max", "lastNotNull"})).
+			Calcs([]string{"mean", "max", "lastNotNull"}).
+			SortBy("Last *").SortDesc(true)). // what is worst now comes first
 		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending))
 	for _, t := range targets {
 		b.WithTarget(t)
@@ -89,7 +93,7 @@ func withExemplars(all []*prometheus.DataqueryBuilder) []*prometheus.DataqueryBu
 	return all
 }
 
-// number is a stat panel: one figure, and how it came to be.
+// number is a stat panel: one figure, as of now.
 type number struct{ *stat.PanelBuilder }
 
 func (n number) setID(id uint32) { n.Id(id) }
@@ -106,31 +110,8 @@ func newNumber(title, description, unit string, target *prometheus.DataqueryBuil
 			NoValue("none").
 			ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}).Values(false)).
 			ColorMode(common.BigValueColorModeValue).
-			GraphMode(common.BigValueGraphModeArea).
+			GraphMode(common.BigValueGraphModeNone). // at this size it would run through the figure
 			TextMode(common.BigValueTextModeValue),
-	}
-}
-
-// bars is a bar gauge: one bar a series, as of now.
-type bars struct{ *bargauge.PanelBuilder }
-
-func (b bars) setID(id uint32) { b.Id(id) }
-
-func newBars(title, description, unit string, target *prometheus.DataqueryBuilder, t *dashboard.ThresholdsConfigBuilder) bars {
-	return bars{
-		bargauge.NewPanelBuilder().
-			Title(title).Description(description).Unit(unit).
-			Datasource(datasource()).
-			Height(8).Span(8).
-			Min(0).
-			WithTarget(target).
-			Thresholds(t).
-			ColorScheme(dashboard.NewFieldColorBuilder().Mode(dashboard.FieldColorModeIdThresholds)).
-			ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}).Values(false)).
-			Orientation(common.VizOrientationHorizontal).
-			DisplayMode(common.BarGaugeDisplayModeBasic).
-			ValueMode(common.BarGaugeValueModeColor).
-			ShowUnfilled(true),
 	}
 }
 
@@ -138,6 +119,9 @@ func newBars(title, description, unit string, target *prometheus.DataqueryBuilde
 type grid struct{ *table.PanelBuilder }
 
 func (g grid) setID(id uint32) { g.Id(id) }
+
+// narrow makes it as large as a graph.
+func (g grid) narrow() grid { g.Height(9).Span(8); return g }
 
 // column is one of a table's: its query, and how its values look.
 type column struct {

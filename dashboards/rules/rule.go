@@ -88,7 +88,7 @@ func anchor(heading string) string {
 // groups is all of it.
 func groups() []group { return slices.Concat(recordings(), alerts()) }
 
-const header = "# Generated from dashboards/rules: go test ./dashboards/... -update\n"
+const header = "# Generated from dashboards/rules: go test ./dashboards/{grafana,rules} -update\n"
 
 // File renders the rules as Prometheus loads them by rule_files.
 func File() ([]byte, error) {
