@@ -71,7 +71,7 @@ func TestMistakesInChanges(t *testing.T) {
 		{map[string]any{"max_inflight": []any{}}, "config: limits.max_inflight: is a list, not a number"},
 		{map[string]any{"max_inflight": map[string]any{}}, "config: limits.max_inflight: is not a number"},
 		{map[string]any{"queue_timeout": json.Number("5")}, `config: limits.queue_timeout: "5" has no unit`},
-		{map[string]any{"overflow": "spill"}, `config: limits.overflow: "spill" is not reject or wait`},
+		{map[string]any{"overflow": "spill"}, `config: limits.overflow: "spill" is not reject, wait or async`},
 		{map[string]any{"queue_depth": json.Number("0")}, "config: limits.queue_depth: cannot be 0 while limits.overflow is wait from "},
 		{map[string]any{"max_inflight": json.Number("0"), "overflow": "reject"}, "config: routes[0].overflow: cannot be wait while limits.max_inflight is 0 from the management API"},
 	} {

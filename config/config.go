@@ -20,6 +20,7 @@ type Config struct {
 	Routes   []Route // longest path first
 	Timeouts Timeouts
 	Client   Client
+	Async    Async
 	TLS      TLS
 	Metrics  Metrics
 	Admin    Admin
@@ -78,6 +79,7 @@ type Overflow string
 const (
 	OverflowReject Overflow = "reject" // a refusal at once
 	OverflowWait   Overflow = "wait"   // a place in a bounded queue
+	OverflowAsync  Overflow = "async"  // run later
 )
 
 // OnClientAbort says what becomes of a running request whose client left.
@@ -86,6 +88,14 @@ type OnClientAbort string
 const (
 	AbortCancel OnClientAbort = "cancel" // cancel it upstream, free its slot
 	AbortFinish OnClientAbort = "finish" // keep the slot until the function has answered
+)
+
+// Invoke says when a route's requests are run.
+type Invoke string
+
+const (
+	InvokeSync  Invoke = "sync"  // while their clients wait
+	InvokeAsync Invoke = "async" // later
 )
 
 // Route overrides settings for the requests it matches: those whose path is
@@ -99,6 +109,7 @@ type Route struct {
 	Timeout              *time.Duration
 	ResponseStartTimeout *time.Duration
 	OnClientAbort        OnClientAbort
+	Invoke               Invoke
 	// FullDuplex lets HTTP/1.1 response bytes flow before the request body is read.
 	FullDuplex bool
 }
@@ -108,6 +119,29 @@ type Timeouts struct {
 	Request       time.Duration // the whole of it
 	ResponseStart time.Duration // until the response's final head
 	Idle          time.Duration // without a byte moving in either direction
+}
+
+// Async configures calls that are run later.
+type Async struct {
+	Enabled bool
+	Dir     string // of the queue within this process; not used with NATSURL
+	// AnyFilesystem allows Dir on file systems where calls are not safe.
+	AnyFilesystem bool
+	// NATSURL is that of an external server or cluster, several separated by commas;
+	// NATSCredentials a file with a user's JWT and key, NATSCA one with authorities.
+	NATSURL, NATSCredentials, NATSCA string
+	NATSReplicas                     int
+	MaxBody                          int64 // bytes of a request's body, 413 above
+	MaxStore                         int64 // bytes of all that is kept; 429 near it
+	MaxResponse                      int64 // bytes of a response's body that are kept
+	Attempts                         int   // at most; 0 is until it succeeds or expires
+	Backoff, BackoffMax              time.Duration
+	Timeout                          time.Duration // of an attempt; 0 is off
+	MaxAge                           time.Duration // within which an attempt begins
+	Retention                        time.Duration // of what has ended
+	KeyRetention                     time.Duration // of idempotency keys
+	DeadRetention                    time.Duration // of dead letters
+	MinShare, MaxShare               int           // per cent of the slots
 }
 
 // Client bounds what a client may cost.

@@ -44,6 +44,6 @@ func ExampleCheckFile() {
 	// config: listn: unknown key, did you mean listen? (testdata/invalid-many.yaml:1)
 	// config: upstream.url: "http://127.0.0.1:3000/path" has a path: requests keep their own, leave it out (testdata/invalid-many.yaml:3)
 	// config: limits.max_inflight: "ten" is not a number, "auto" or 0 (testdata/invalid-many.yaml:5)
-	// config: limits.overflow: "queue" is not reject or wait (testdata/invalid-many.yaml:6)
+	// config: limits.overflow: "queue" is not reject, wait or async (testdata/invalid-many.yaml:6)
 	// config: timeouts.request: "60" has no unit: write 60s for seconds, or 60ms (testdata/invalid-many.yaml:8)
 }

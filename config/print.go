@@ -132,6 +132,9 @@ func (r Route) yaml() (string, error) {
 	if r.OnClientAbort != "" {
 		add("on_client_abort", scalarNode(string(r.OnClientAbort)))
 	}
+	if r.Invoke != "" {
+		add("invoke", scalarNode(string(r.Invoke)))
+	}
 	if r.FullDuplex {
 		add("full_duplex", &yaml.Node{Kind: yaml.ScalarNode, Value: "true"})
 	}

@@ -38,6 +38,7 @@ func (l *loading) fail(key, format string, args ...any) {
 // relate checks all relations.
 func (l *loading) relate() {
 	l.relateQueue()
+	l.relateAsync()
 	l.relateProbe()
 	l.relateAddresses()
 	l.relateTLS("tls.cert", "tls.key", "tls.client_ca")
@@ -72,6 +73,46 @@ func (l *loading) relateQueue() {
 				l.mistakes.add(r.name+".overflow", r.parts["overflow"], "cannot be wait while %s: nothing could wait", l.other("limits.queue_depth"))
 			}
 		}
+	}
+}
+
+func (l *loading) relateAsync() {
+	a := l.config.Async
+	if l.usable("async.enabled") && !a.Enabled {
+		const why = "cannot be async while %s: there is no queue"
+		if l.usable("limits.overflow") && l.config.Limits.Overflow == OverflowAsync {
+			l.fail("limits.overflow", why, l.other("async.enabled"))
+		}
+		for _, r := range l.routes {
+			if r.Overflow == OverflowAsync {
+				l.mistakes.add(r.name+".overflow", r.parts["overflow"], why, l.other("async.enabled"))
+			}
+			if r.Invoke == InvokeAsync {
+				l.mistakes.add(r.name+".invoke", r.parts["invoke"], why, l.other("async.enabled"))
+			}
+		}
+	}
+	if l.usable("async.min_share", "async.max_share") && a.MinShare > a.MaxShare {
+		l.fail("async.min_share", "cannot be more than async.max_share: it is %d while %s", a.MinShare, l.other("async.max_share"))
+	}
+	if l.usable("async.backoff", "async.backoff_max") && a.Backoff > a.BackoffMax {
+		l.fail("async.backoff", "cannot be more than async.backoff_max: it is %s while %s", formatDuration(a.Backoff), l.other("async.backoff_max"))
+	}
+	if l.usable("async.max_body", "async.max_store") && a.MaxBody > a.MaxStore/4 {
+		l.fail("async.max_body", "cannot be more than a quarter of async.max_store: it is %s while %s", formatSize(a.MaxBody), l.other("async.max_store"))
+	}
+	for key, set := range map[string]bool{
+		"async.nats_credentials": a.NATSCredentials != "", "async.nats_ca": a.NATSCA != "", "async.nats_replicas": a.NATSReplicas > 1,
+	} {
+		if set && l.usable(key, "async.nats_url") && a.NATSURL == "" {
+			l.fail(key, "cannot be set without async.nats_url: the queue is within this process")
+		}
+	}
+	if l.usable("async.enabled", "async.dir", "async.nats_url") && a.Enabled && a.NATSURL == "" && a.Dir == "" {
+		l.fail("async.dir", "cannot be empty while %s, without async.nats_url: there is nowhere to keep calls", l.other("async.enabled"))
+	}
+	if l.usable("async.nats_ca") && a.NATSCA != "" {
+		l.certificates("async.nats_ca", a.NATSCA)
 	}
 }
 

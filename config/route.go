@@ -49,7 +49,7 @@ var routeSettings = []routeSetting{
 	},
 	{
 		key: "overflow", kind: kindChoice, choices: overflows,
-		usage: "instead of limits.overflow",
+		usage: "instead of limits.overflow; async needs async.enabled",
 		set: func(r *Route, text string) error {
 			if err := checkOverflow(text); err != nil {
 				return err
@@ -76,6 +76,17 @@ var routeSettings = []routeSetting{
 				return err
 			}
 			r.OnClientAbort = OnClientAbort(text)
+			return nil
+		},
+	},
+	{
+		key: "invoke", kind: kindChoice, choices: invokes,
+		usage: "async answers 202 and runs the request later, needs async.enabled; sync is the default",
+		set: func(r *Route, text string) error {
+			if err := checkChoice(text, invokes...); err != nil {
+				return err
+			}
+			r.Invoke = Invoke(text)
 			return nil
 		},
 	},

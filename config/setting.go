@@ -105,7 +105,7 @@ var settings = []*setting{
 	},
 	{
 		flag: "overflow", key: "limits.overflow", def: string(OverflowReject),
-		usage: "what a request over the limit gets: reject (refused at once) or wait (a place in a bounded queue)",
+		usage: "what a request over the limit gets: reject (refused at once), wait (a place in a bounded queue) or async (run later, with --async)",
 		value: overflow(),
 	},
 	{
@@ -138,6 +138,107 @@ var settings = []*setting{
 		flag: "on-client-abort", key: "on_client_abort", def: string(AbortCancel),
 		usage: "what becomes of a running request whose client left: cancel, or finish (keeps its slot until the function has answered)",
 		value: choice(func(c *Config) *OnClientAbort { return &c.OnClientAbort }, clientAborts...),
+	},
+	{
+		flag: "async", key: "async.enabled", def: "false", fixed: true,
+		usage: "durable asynchronous calls: requests that ask for it get 202 and run when there is room",
+		value: boolean(func(c *Config) *bool { return &c.Async.Enabled }),
+	},
+	{
+		flag: "async-dir", key: "async.dir", def: "./weir-data", fixed: true,
+		usage: "directory of the queue, on a local disk",
+		value: text(kindFile, func(c *Config) *string { return &c.Async.Dir }, checkFile),
+	},
+	{
+		flag: "async-any-filesystem", key: "async.any_filesystem", def: "false", fixed: true,
+		usage: "allow async.dir on a file system that forgets (tmpfs) or that cannot be relied on (NFS, CIFS)",
+		value: boolean(func(c *Config) *bool { return &c.Async.AnyFilesystem }),
+	},
+	{
+		flag: "nats-url", key: "async.nats_url", def: "", fixed: true,
+		usage: "URL of an external NATS server or cluster to keep calls in instead, several separated by commas",
+		value: text(kindURL, func(c *Config) *string { return &c.Async.NATSURL }, checkNATSURL),
+	},
+	{
+		flag: "nats-credentials", key: "async.nats_credentials", def: "", fixed: true,
+		usage: "credentials file for the external server",
+		value: text(kindFile, func(c *Config) *string { return &c.Async.NATSCredentials }, checkFile),
+	},
+	{
+		flag: "nats-ca", key: "async.nats_ca", def: "", fixed: true,
+		usage: "PEM file of the authorities to trust for the external server; empty for the system's",
+		value: text(kindFile, func(c *Config) *string { return &c.Async.NATSCA }, checkFile),
+	},
+	{
+		flag: "nats-replicas", key: "async.nats_replicas", def: "1", fixed: true,
+		usage: "servers of the external cluster that keep each call, 1 to 5",
+		value: between(func(c *Config) *int { return &c.Async.NATSReplicas }, 1, 5, "servers"),
+	},
+	{
+		flag: "async-max-body", key: "async.max_body", def: "64MiB",
+		usage: "size of an asynchronous request's body at most, 413 above",
+		value: size(func(c *Config) *int64 { return &c.Async.MaxBody }, 1, 1<<40),
+	},
+	{
+		flag: "async-max-store", key: "async.max_store", def: "4GiB", fixed: true,
+		usage: "size of all that is kept, half of it for large bodies; new calls get 429 near it",
+		value: size(func(c *Config) *int64 { return &c.Async.MaxStore }, 16<<20, 1<<50),
+	},
+	{
+		flag: "async-max-response", key: "async.max_response", def: "256KiB",
+		usage: "size of a response's body that is kept; of a larger one only the head is",
+		value: size(func(c *Config) *int64 { return &c.Async.MaxResponse }, 0, 384<<10),
+	},
+	{
+		flag: "async-attempts", key: "async.attempts", def: "3",
+		usage: "attempts at a call; 0 is until it succeeds or expires",
+		value: number(func(c *Config) *int { return &c.Async.Attempts }, 1000, "attempts"),
+	},
+	{
+		flag: "async-backoff", key: "async.backoff", def: "1s",
+		usage: "time before the second attempt, at random up to it; doubled for each further one",
+		value: duration(func(c *Config) *time.Duration { return &c.Async.Backoff }, time.Millisecond),
+	},
+	{
+		flag: "async-backoff-max", key: "async.backoff_max", def: "5m",
+		usage: "the most that it is doubled to",
+		value: duration(func(c *Config) *time.Duration { return &c.Async.BackoffMax }, time.Millisecond),
+	},
+	{
+		flag: "async-timeout", key: "async.timeout", def: "timeouts.request",
+		usage:  "time for an attempt; 0 is off",
+		value:  duration(func(c *Config) *time.Duration { return &c.Async.Timeout }, 0),
+		derive: func(c *Config) { c.Async.Timeout = c.Timeouts.Request },
+	},
+	{
+		flag: "async-max-age", key: "async.max_age", def: "6h",
+		usage: "time from its acceptance, or from when it is due, within which an attempt at a call begins",
+		value: duration(func(c *Config) *time.Duration { return &c.Async.MaxAge }, time.Second),
+	},
+	{
+		flag: "async-retention", key: "async.retention", def: "1h",
+		usage: "time that a call which has ended, and its response, can be asked for",
+		value: duration(func(c *Config) *time.Duration { return &c.Async.Retention }, time.Second),
+	},
+	{
+		flag: "async-key-retention", key: "async.key_retention", def: "24h",
+		usage: "time that an idempotency key is remembered",
+		value: duration(func(c *Config) *time.Duration { return &c.Async.KeyRetention }, time.Second),
+	},
+	{
+		flag: "async-dead-letter-retention", key: "async.dead_letter_retention", def: "168h",
+		usage: "time that a dead letter is kept",
+		value: duration(func(c *Config) *time.Duration { return &c.Async.DeadRetention }, time.Second),
+	},
+	{
+		flag: "async-min-share", key: "async.min_share", def: "0",
+		usage: "per cent of the slots that asynchronous calls get before anybody else",
+		value: between(func(c *Config) *int { return &c.Async.MinShare }, 0, 100, "slots in a hundred"),
+	},
+	{
+		flag: "async-max-share", key: "async.max_share", def: "100",
+		usage: "per cent of the slots that asynchronous calls may have at once",
+		value: between(func(c *Config) *int { return &c.Async.MaxShare }, 1, 100, "slots in a hundred"),
 	},
 	{
 		flag: "header-timeout", key: "client.header_timeout", def: "10s", fixed: true,

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -110,6 +112,19 @@ func number(field func(*Config) *int, most int, unit string) value {
 		},
 		get: func(c *Config) string { return strconv.Itoa(*field(c)) },
 	}
+}
+
+// between holds a whole number from least to most.
+func between(field func(*Config) *int, least, most int, unit string) value {
+	v := number(field, most, unit)
+	setNumber := v.set
+	v.set = func(c *Config, text string) error {
+		if n, err := parseNumber(text, most); err == nil && n < least {
+			return notValue(text, "is less than %d, the least there is", least)
+		}
+		return setNumber(c, text)
+	}
+	return v
 }
 
 func parseBool(text string) (bool, error) {
@@ -271,28 +286,35 @@ func maxInflight() value {
 
 // What settings and routes both choose from.
 var (
-	overflows    = []string{string(OverflowReject), string(OverflowWait)}
+	overflows    = []string{string(OverflowReject), string(OverflowWait), string(OverflowAsync)}
+	invokes      = []string{string(InvokeSync), string(InvokeAsync)}
 	clientAborts = []string{string(AbortCancel), string(AbortFinish)}
 )
 
 // checkOverflow checks what a request over the limit gets.
-func checkOverflow(text string) error {
-	if text == "async" {
-		return notValue(text, "is not available in this version: set reject or wait")
-	}
-	return checkChoice(text, overflows...)
-}
+func checkOverflow(text string) error { return checkChoice(text, overflows...) }
 
 func overflow() value {
-	v := choice(func(c *Config) *Overflow { return &c.Limits.Overflow }, overflows...)
-	setChoice := v.set
-	v.set = func(c *Config, text string) error {
-		if err := checkOverflow(text); err != nil {
-			return err
-		}
-		return setChoice(c, text)
+	return choice(func(c *Config) *Overflow { return &c.Limits.Overflow }, overflows...)
+}
+
+// checkNATSURL checks a server's URL, or several separated by commas; "" is none.
+func checkNATSURL(text string) error {
+	if text == "" {
+		return nil
 	}
-	return v
+	for part := range strings.SplitSeq(text, ",") {
+		u, err := url.Parse(strings.TrimSpace(part))
+		switch {
+		case err != nil || u.Host == "":
+			return notValue(part, "is not a URL like nats://host:4222")
+		case u.Scheme != "nats" && u.Scheme != "tls" && u.Scheme != "ws" && u.Scheme != "wss":
+			return notValue(part, "does not begin with nats://, tls://, ws:// or wss://")
+		case u.User != nil:
+			return errors.New("has a user or password in it, which everybody may read: use async.nats_credentials")
+		}
+	}
+	return nil
 }
 
 func upstreamURL() value {

@@ -96,7 +96,7 @@ func TestFullFile(t *testing.T) {
 	loaded := mustLoad(t, Source{File: "testdata/valid-full.yaml"})
 	defaults := Default()
 	for _, s := range settings {
-		if strings.HasPrefix(s.key, "tls.") || strings.HasPrefix(s.key, "admin.tls_") || s.key == "upstream.ca" {
+		if strings.HasPrefix(s.key, "tls.") || strings.HasPrefix(s.key, "admin.tls_") || s.key == "upstream.ca" || s.key == "async.nats_ca" {
 			continue // they need files: TestTLSFiles
 		}
 		if got := s.value.get(loaded.Config); got == s.value.get(defaults) {
@@ -115,6 +115,8 @@ func TestFullFile(t *testing.T) {
 		{Path: "/reports", Methods: []string{"NULL", "POST"}},
 		{Path: "/reports", Timeout: &long},
 		{Path: "/stream", FullDuplex: true},
+		{Path: "/orders", Invoke: InvokeAsync},
+		{Path: "/peaks", Overflow: OverflowAsync},
 		{Path: "/", Methods: []string{"GET", "HEAD"}, Timeout: &short},
 	}
 	if !reflect.DeepEqual(loaded.Config.Routes, want) {

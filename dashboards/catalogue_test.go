@@ -17,7 +17,7 @@ var fromScrape = []string{"job", "instance", "namespace"}
 // Prometheus' own.
 func exportedMetrics(t *testing.T) map[string][]string {
 	t.Helper()
-	m := metrics.New(metrics.Options{Function: "f", Gate: func() limits.Snapshot { return limits.Snapshot{} }})
+	m := metrics.New(metrics.Options{Function: "f", Gate: func() limits.Snapshot { return limits.Snapshot{} }, Async: func() metrics.AsyncSnapshot { return metrics.AsyncSnapshot{Up: true} }})
 	families, err := m.Registry().Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -41,6 +41,20 @@ const (
 	nameReloadSuccessful  = "weir_config_last_reload_successful"
 	nameReloadSuccessTime = "weir_config_last_reload_success_timestamp_seconds"
 	nameBuildInfo         = "weir_build_info"
+
+	nameAsyncDepth        = "weir_async_depth"
+	nameAsyncOldestAge    = "weir_async_oldest_age_seconds"
+	nameAsyncRunning      = "weir_async_running"
+	nameDeadLetters       = "weir_dead_letters"
+	nameAsyncEnqueued     = "weir_async_enqueued_total"
+	nameAsyncAttempts     = "weir_async_attempts_total"
+	nameAsyncSucceeded    = "weir_async_succeeded_total"
+	nameAsyncFailed       = "weir_async_failed_total"
+	nameAsyncRetried      = "weir_async_retried_total"
+	nameAsyncExpired      = "weir_async_expired_total"
+	nameAsyncCancelled    = "weir_async_cancelled_total"
+	nameAsyncDeadLettered = "weir_async_dead_lettered_total"
+	nameQueueUp           = "weir_queue_up"
 )
 
 var catalogue = []Definition{
@@ -60,6 +74,20 @@ var catalogue = []Definition{
 	{nameReloadSuccessful, Gauge, nil, "Whether the last load of the configuration succeeded: 1 or 0."},
 	{nameReloadSuccessTime, Gauge, nil, "When the configuration in force was loaded, in seconds since the epoch."},
 	{nameBuildInfo, Gauge, []string{"version", "goversion"}, "Constant 1, labelled with the build."},
+
+	{nameAsyncDepth, Gauge, nil, "Asynchronous calls that wait: for their turn, their time or their next attempt. Of all that share the queue. With --async only, as all of weir_async_*, weir_dead_letters and weir_queue_up."},
+	{nameAsyncOldestAge, Gauge, nil, "Age of the oldest asynchronous call that is due and waits; 0 where none does."},
+	{nameAsyncRunning, Gauge, nil, "Attempts at asynchronous calls under way in this process."},
+	{nameDeadLetters, Gauge, nil, "Dead letters: calls that failed or expired, and are kept."},
+	{nameAsyncEnqueued, Counter, nil, "Asynchronous calls accepted: on disk, and answered with 202."},
+	{nameAsyncAttempts, Counter, nil, "Attempts at asynchronous calls that ended."},
+	{nameAsyncSucceeded, Counter, nil, "Asynchronous calls that ended with an answer of the function."},
+	{nameAsyncFailed, Counter, nil, "Asynchronous calls that ended without an attempt left, or with an answer that allows no other."},
+	{nameAsyncRetried, Counter, nil, "Attempts at asynchronous calls that failed and are followed by another."},
+	{nameAsyncExpired, Counter, nil, "Asynchronous calls that became too old."},
+	{nameAsyncCancelled, Counter, nil, "Asynchronous calls that were taken back."},
+	{nameAsyncDeadLettered, Counter, nil, "Asynchronous calls that were put among the dead letters."},
+	{nameQueueUp, Gauge, nil, "Whether the queue takes asynchronous calls: 1 or 0."},
 }
 
 // definition returns the catalogue's row; a name that is not in it is a

@@ -22,6 +22,9 @@ type Options struct {
 	OpenFaaS bool
 	// Gate is read at scrape time.
 	Gate func() limits.Snapshot
+	// Async is read at scrape time; nil where there is no queue, and then none of its
+	// metrics.
+	Async func() AsyncSnapshot
 }
 
 // Metrics counts for one function. Make one with New; it is safe for concurrent
@@ -57,6 +60,10 @@ func New(o Options) *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newGateCollector(o.Gate, o.FunctionVersion),
 	)
+
+	if o.Async != nil {
+		r.MustRegister(newAsyncCollector(o.Async))
+	}
 
 	requests := counterVec(r, nameRequests)
 	for mode := range modes {

@@ -19,6 +19,7 @@ type account struct {
 	answered   time.Duration // the function's answer ended; 0 if it did not
 
 	admitted bool
+	accepted bool  // to be run later: what becomes of it then counts
 	status   int   // of the function's response, where there is no cause
 	cause    error // what ended the request other than the function's answer; nil for that
 }
@@ -38,6 +39,7 @@ func (p *Proxy) settle(s *Settings, slot *limits.Slot, a *account) {
 	case t != nil:
 		throttled = string(t.Reason)
 		p.metrics.Throttled(t, a.method, v.status)
+	case a.accepted && a.cause == nil:
 	case !a.admitted && waited > 0:
 		p.metrics.LeftQueue(a.method, waited)
 	default:

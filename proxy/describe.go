@@ -21,6 +21,8 @@ type description struct {
 	requestTimeout       time.Duration
 	responseStartTimeout time.Duration
 	finishAborted        bool
+
+	asks
 }
 
 // describe reads a request's head under the settings in force. target is the
@@ -37,7 +39,11 @@ func describe(s *Settings, method, target string, h fields) description {
 			d.call.Deadline = time.Now().Add(timeout)
 		}
 	}
-	if r := s.match(method, rawPath(target)); r != nil {
+	r := s.match(method, rawPath(target))
+	if s.Async != nil {
+		d.asks = readAsks(s.Async, r, rawPath(target), h)
+	}
+	if r != nil {
 		d.call.Overflow = r.Overflow
 		d.fullDuplex = r.FullDuplex
 		if r.RequestTimeout != nil {

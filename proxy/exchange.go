@@ -34,6 +34,8 @@ type exchange struct {
 	handedOver time.Duration
 	answered   atomic.Int64 // when the function's answer ended; 0 if it did not
 	tunnelled  bool
+	accepted   bool   // to be run later
+	callID     string // of the call that it may be then
 
 	mu       sync.Mutex
 	cause    error // what ended the exchange other than the function's answer
@@ -106,6 +108,9 @@ func (x *exchange) answer(err error) {
 	for _, f := range a.fields {
 		h[f.name] = []string{f.value}
 	}
+	if x.callID != "" {
+		h["X-Call-Id"] = []string{x.callID}
+	}
 	if a.body != nil {
 		h["Content-Length"] = []string{itoa(len(a.body))}
 	}
@@ -155,7 +160,7 @@ func (x *exchange) finish() {
 	a := account{
 		method: x.r.Method, target: x.r.RequestURI, proto: x.r.Proto, client: clientAddr(x.r.RemoteAddr),
 		began: x.began, handedOver: x.handedOver, answered: time.Duration(x.answered.Load()),
-		admitted: x.admitted, status: x.w.status, cause: cause,
+		admitted: x.admitted, accepted: x.accepted, status: x.w.status, cause: cause,
 	}
 	if x.seat != nil {
 		x.seat.leave()

@@ -26,6 +26,12 @@ type Options struct {
 	// of-watchdog does, without taking a slot.
 	OpenFaaS bool
 	Ready    http.Handler
+	// Enqueuer takes requests that are to be run later, where Settings.Async says
+	// which; nil where there is no queue.
+	Enqueuer Enqueuer
+	// Calls answers what lies below /_weir/calls/, without a slot; nil leaves that to
+	// the function.
+	Calls http.Handler
 }
 
 // Proxy forwards admitted requests to the function and refuses the others. It
@@ -37,6 +43,9 @@ type Proxy struct {
 	log      *slog.Logger
 	openfaas bool
 	ready    http.Handler
+	enqueuer Enqueuer
+	calls    http.Handler
+	bodies   budget // of requests that are being accepted
 
 	settings  atomic.Pointer[Settings]
 	refusals  refusals
@@ -52,7 +61,7 @@ type Proxy struct {
 func New(o Options) *Proxy {
 	p := &Proxy{
 		gate: o.Gate, metrics: o.Metrics, upstream: o.Upstream, log: o.Log,
-		openfaas: o.OpenFaaS, ready: o.Ready,
+		openfaas: o.OpenFaaS, ready: o.Ready, enqueuer: o.Enqueuer, calls: o.Calls,
 		tunnels: map[*tunnel]struct{}{},
 	}
 	p.Configure(o.Settings)
@@ -68,7 +77,13 @@ func New(o Options) *Proxy {
 }
 
 // Configure replaces the settings for requests from now on.
-func (p *Proxy) Configure(s Settings) { p.settings.Store(&s) }
+func (p *Proxy) Configure(s Settings) {
+	if s.Async != nil {
+		// Room for the largest one, and then some.
+		p.bodies.most.Store(max(4*s.Async.MaxBody, 64<<20))
+	}
+	p.settings.Store(&s)
+}
 
 // ServeHTTP takes a request all its way, through net/http.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -76,14 +91,29 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.health(w, r)
 		return
 	}
+	if p.calls != nil && strings.HasPrefix(r.URL.Path, callsPrefix) {
+		p.calls.ServeHTTP(w, r)
+		return
+	}
 	x := p.begin(w, r)
 	defer x.finish()
+	if x.async {
+		x.accept(false)
+		return
+	}
 	if err := x.admit(); err != nil {
+		if x.spill && !x.grpc && spills(err) {
+			x.accept(true)
+			return
+		}
 		x.answer(err)
 		return
 	}
 	x.forward()
 }
+
+// callsPrefix is where callers ask for the calls that they have made.
+const callsPrefix = "/_weir/calls/"
 
 // health answers of-watchdog's probes.
 func (p *Proxy) health(w http.ResponseWriter, r *http.Request) {
@@ -178,34 +208,14 @@ func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{})
 func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	x := exchangeOf(pr.In.Context())
 	out := pr.Out
-	// The target goes on byte for byte: parsed and put together again it would
-	// lose the difference between %2F and /, or a query that net/url dislikes.
-	// Opaque carries it, but for a path that starts with two slashes, which it
-	// would take for an authority.
-	path, query, hasQuery := strings.Cut(originForm(pr.In.RequestURI), "?")
-	out.URL.Scheme, out.URL.Host, out.URL.User = p.upstream.scheme, p.upstream.host, nil
-	out.URL.RawQuery, out.URL.ForceQuery, out.URL.Fragment = query, hasQuery && query == "", ""
-	if strings.HasPrefix(path, "//") {
-		out.URL.Path, out.URL.RawPath, out.URL.Opaque = pr.In.URL.Path, path, ""
-	} else {
-		out.URL.Opaque = path
-	}
+	p.upstream.aim(out.URL, originForm(pr.In.RequestURI))
 	out.Host = pr.In.Host
 	// A body that must not be there would answer the connection's next request:
 	// net/http sees it only if it comes late.
 	out.Close = pr.In.Method == http.MethodHead
 
 	peer := x.settings.peer(pr.In.RemoteAddr)
-	peer.scheme, peer.version = "http", "1.1"
-	if pr.In.TLS != nil || connInfoOf(pr.In.Context()).tls {
-		peer.scheme = "https"
-	}
-	switch {
-	case pr.In.ProtoMajor == 2:
-		peer.version = "2.0"
-	case pr.In.ProtoMinor == 0:
-		peer.version = "1.0"
-	}
+	peer.scheme, peer.version = x.received()
 	peer.forward(pr.In.Header, out.Header, pr.In.Host)
 
 	if x.body == nil {
@@ -227,6 +237,21 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 		}
 		x.body.trailer = out.Trailer
 	}
+}
+
+// received says how the request came: the scheme, and the protocol's version.
+func (x *exchange) received() (scheme, version string) {
+	scheme, version = "http", "1.1"
+	if x.r.TLS != nil || connInfoOf(x.r.Context()).tls {
+		scheme = "https"
+	}
+	switch {
+	case x.r.ProtoMajor == 2:
+		version = "2.0"
+	case x.r.ProtoMinor == 0:
+		version = "1.0"
+	}
+	return scheme, version
 }
 
 // responded sees the final head of the function's answer before the client does.

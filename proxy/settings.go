@@ -23,6 +23,9 @@ type Settings struct {
 	ClientWriteTimeout time.Duration // without progress of the response; 0 is off
 	MaxBodyBytes       int64         // of a request; 0 is unbounded
 
+	// Async says which requests are run later; nil is none. It needs an Enqueuer.
+	Async *AsyncSettings
+
 	// FinishAborted keeps a request and its slot until the function has answered
 	// although its client left, for functions that go on running.
 	FinishAborted bool
@@ -68,6 +71,8 @@ type Route struct {
 	Methods []string // empty for all
 
 	Overflow             limits.Overflow
+	Spill                bool // where every slot is taken; instead of Overflow
+	Async                bool // always run later
 	RequestTimeout       *time.Duration
 	ResponseStartTimeout *time.Duration
 	FinishAborted        *bool

@@ -75,6 +75,18 @@ func statusFor(err error) verdict {
 		return verdict{http.StatusGatewayTimeout, metrics.OriginWeir, "http_response_timeout"}
 	case errors.Is(err, errShutdown):
 		return verdict{http.StatusServiceUnavailable, metrics.OriginWeir, "proxy_internal_error"}
+	case errors.Is(err, ErrKeyReused):
+		return verdict{http.StatusUnprocessableEntity, metrics.OriginWeir, "http_request_error"}
+	case errors.Is(err, ErrQueueUnavailable), errors.Is(err, ErrOutcomeUnknown), errors.Is(err, errTooMuchBody):
+		return verdict{http.StatusServiceUnavailable, metrics.OriginWeir, "destination_unavailable"}
+	case errors.Is(err, errAsyncDelay), errors.Is(err, errAsyncKey), errors.Is(err, errAsyncUpgrade):
+		return verdict{http.StatusBadRequest, metrics.OriginWeir, "http_request_error"}
+	case errors.Is(err, ErrHeadTooLarge):
+		return verdict{http.StatusRequestHeaderFieldsTooLarge, metrics.OriginWeir, "http_request_error"}
+	case errors.Is(err, errAsyncFunction):
+		return verdict{http.StatusNotFound, metrics.OriginWeir, "http_request_error"}
+	case errors.Is(err, errAsyncGRPC):
+		return verdict{http.StatusNotImplemented, metrics.OriginWeir, "http_request_error"}
 	case errors.Is(err, errInternal):
 		return verdict{http.StatusInternalServerError, metrics.OriginWeir, "proxy_internal_error"}
 	case errors.Is(err, errCutShort):

@@ -285,7 +285,7 @@ func (x *stream) carry(n int) connState {
 		x.account.method = string(x.request.MethodBytes())
 	}
 	x.description = describe(x.settings, x.account.method, view(x.request.Target()), headFields{&x.request.Head})
-	if x.finishAborted {
+	if x.finishAborted || x.async {
 		return connHandOver
 	}
 	x.limits.Body = x.settings.MaxBodyBytes
@@ -312,6 +312,9 @@ func (x *stream) rare() bool {
 	if r.Method() == h1.CONNECT || r.ExpectsContinue() || r.ExpectsOther() {
 		return true
 	}
+	if x.c.e.p.calls != nil && strings.HasPrefix(view(r.Path()), callsPrefix) {
+		return true
+	}
 	if x.c.e.p.openfaas {
 		if p := string(r.Path()); p == "/_/health" || p == "/_/ready" {
 			return true
@@ -332,6 +335,10 @@ func (x *stream) admitAndForward() connState {
 			return connClose
 		}
 		x.now = clock()
+		if x.spill && !x.grpc && spills(err) {
+			x.source.Unhold() // net/http reads it again, and asks the gate once more
+			return connHandOver
+		}
 		return x.refuse(err)
 	}
 	x.now = clock()

@@ -88,8 +88,7 @@ func (q *Queue) awaitEntry(ctx context.Context) bool {
 
 // enter takes a slot, however long that takes.
 func (q *Queue) enter(ctx context.Context, slot *limits.Slot) bool {
-	// Until the gate knows of shares: behind those who wait already.
-	call := &limits.Call{Overflow: limits.OverflowWait}
+	call := &limits.Call{Overflow: limits.OverflowWait, Priority: limits.Async}
 	for {
 		err := q.gate.Enter(ctx, call, slot)
 		var t *limits.Throttle

@@ -39,6 +39,7 @@ type sidecar struct {
 	failed       chan error    // of a server that stopped by itself
 
 	operations operations
+	async      *async // nil where it is not asked for
 }
 
 // newSidecar opens the ports and joins the rooms; nothing is served yet. On an
@@ -50,9 +51,19 @@ func newSidecar(loaded *config.Loaded, log *slog.Logger, level *slog.LevelVar) (
 	if s.gate, err = limits.NewGate(policy(c)); err != nil {
 		return nil, err
 	}
+	if c.Async.Enabled {
+		if s.async, err = newAsync(c, s.gate, log); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, s.async.close())
+			}
+		}()
+	}
 	s.metrics = metrics.New(metrics.Options{
 		Function: c.Function.Name, FunctionVersion: c.Function.Version, BuildVersion: buildVersion(),
-		OpenFaaS: c.Metrics.Compat == "openfaas", Gate: s.gate.Snapshot,
+		OpenFaaS: c.Metrics.Compat == "openfaas", Gate: s.gate.Snapshot, Async: s.async.metrics(),
 	})
 	s.metrics.Reloaded(time.Now(), true)
 	if s.upstream, err = proxy.NewUpstream(proxy.UpstreamOptions{
@@ -66,7 +77,11 @@ func newSidecar(loaded *config.Loaded, log *slog.Logger, level *slog.LevelVar) (
 	s.proxy = proxy.New(proxy.Options{
 		Gate: s.gate, Metrics: s.metrics, Upstream: s.upstream, Settings: settings(c), Log: log,
 		OpenFaaS: c.OpenFaaS, Ready: http.HandlerFunc(health.Ready),
+		Enqueuer: s.async.enqueuer(), Calls: s.async.handler(),
 	})
+	if s.async != nil {
+		s.async.invoker.proxy = s.proxy
+	}
 	var tlsConfig *tls.Config
 	if c.TLS.Cert != "" {
 		files, err := proxy.NewTLSFiles(c.TLS.Cert, c.TLS.Key, c.TLS.ClientCA, log)
@@ -150,6 +165,9 @@ func (s *sidecar) serveData() {
 	s.log.Info("listening", "port", "data", "addr", s.data.Addr().String(),
 		"function", c.Function.Name, "max_inflight", c.Limits.MaxInflight, "overflow", string(c.Limits.Overflow))
 	s.started.Store(true)
+	if s.async != nil {
+		go s.async.queue.Run(context.Background()) // until it is drained
+	}
 	// Not before: the function, if it is a child, is not to inherit it.
 	if err := proxy.ShortSlices(); err != nil {
 		s.log.Debug("threads run in slices of the usual length", "err", err)
@@ -183,6 +201,9 @@ func (s *sidecar) use(c *config.Config) error {
 		return err
 	}
 	s.proxy.Configure(settings(c))
+	if s.async != nil {
+		s.async.queue.Configure(asyncPolicy(c))
+	}
 	s.prober.Configure(probeOptions(c))
 	setLevel(s.level, c)
 	s.config.Store(c)
@@ -220,13 +241,35 @@ func (s *sidecar) drain(ctx context.Context) error {
 	s.log.Info("draining", "inflight", g.Inflight, "waiting", g.Waiting, "timeout", c.Drain.Timeout)
 	ctx, cancel := context.WithTimeout(ctx, c.Drain.Timeout)
 	defer cancel()
-	if err := s.server.Drain(ctx); err != nil {
+	if err := s.drainAll(ctx); err != nil {
 		g := s.gate.Snapshot()
 		s.log.Error("drain ended early; what still ran was cut off", "inflight", g.Inflight, "waiting", g.Waiting, "err", err)
 		return err
 	}
 	s.log.Info("drained")
 	return nil
+}
+
+// drainAll drains both ways at once: the gate counts the calls of both. Attempts at
+// asynchronous calls that do not end in time are handed back.
+func (s *sidecar) drainAll(ctx context.Context) error {
+	if s.async == nil {
+		return s.server.Drain(ctx)
+	}
+	handedBack := make(chan error, 1)
+	// A moment earlier, so that handing back does not count as a drain cut short.
+	earlier := ctx
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		earlier, cancel = context.WithDeadline(ctx, deadline.Add(-min(time.Until(deadline)/10, 2*time.Second)))
+		defer cancel()
+	}
+	go func() { handedBack <- s.async.queue.Drain(earlier) }()
+	err := s.server.Drain(ctx)
+	if err := <-handedBack; err != nil {
+		s.log.Warn("asynchronous calls that did not end in time are handed back", "err", err)
+	}
+	return err
 }
 
 // close gives up what is left once nothing is served any more.
@@ -238,5 +281,8 @@ func (s *sidecar) close() {
 	s.operations.close(ctx)
 	_ = s.publicServer.Shutdown(ctx) // a scrape under way may finish
 	_ = s.public.Close()
+	if err := s.async.close(); err != nil {
+		s.log.Error("the queue of asynchronous calls did not close cleanly", "err", err)
+	}
 	s.upstream.Close()
 }

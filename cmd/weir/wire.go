@@ -18,6 +18,8 @@ func policy(c *config.Config) limits.Policy {
 		Overflow:     overflow(c.Limits.Overflow),
 		QueueDepth:   c.Limits.QueueDepth,
 		QueueTimeout: c.Limits.QueueTimeout,
+
+		AsyncMinShare: float64(c.Async.MinShare) / 100, AsyncMaxShare: float64(c.Async.MaxShare) / 100,
 	}
 }
 
@@ -25,7 +27,7 @@ func overflow(o config.Overflow) limits.Overflow {
 	switch o {
 	case "":
 		return limits.OverflowDefault
-	case config.OverflowReject:
+	case config.OverflowReject, config.OverflowAsync: // refused by the gate, and then run later
 		return limits.OverflowReject
 	case config.OverflowWait:
 		return limits.OverflowWait
@@ -46,9 +48,13 @@ func settings(c *config.Config) proxy.Settings {
 		AccessLog:            accessLog(c.Log.Access),
 		AccessEvery:          c.Log.AccessEvery,
 	}
+	if c.Async.Enabled {
+		s.Async = &proxy.AsyncSettings{Function: c.Function.Name, MaxBody: c.Async.MaxBody, Spill: c.Limits.Overflow == config.OverflowAsync}
+	}
 	for _, r := range c.Routes {
 		route := proxy.Route{
 			Path: r.Path, Methods: r.Methods, Overflow: overflow(r.Overflow),
+			Spill: r.Overflow == config.OverflowAsync, Async: r.Invoke == config.InvokeAsync,
 			RequestTimeout: r.Timeout, ResponseStartTimeout: r.ResponseStartTimeout, FullDuplex: r.FullDuplex,
 		}
 		if r.OnClientAbort != "" {

@@ -103,6 +103,16 @@ func (s *Source) Hold(n int) []byte {
 // Held returns what is held.
 func (s *Source) Held() []byte { return s.buf[s.held:s.base:s.base] }
 
+// Unhold takes a Hold back: what was held is buffered again. It panics if any of
+// what follows it has been consumed.
+func (s *Source) Unhold() {
+	if s.r != s.base {
+		panic("h1: Unhold after more was consumed")
+	}
+	s.r = s.held
+	s.Release()
+}
+
 // Release gives up what is held.
 func (s *Source) Release() { s.held, s.base, s.low = 0, 0, s.r }
 

@@ -22,7 +22,7 @@ func openDirectory(path string, anyFilesystem bool) (*directory, error) {
 	}
 	if !anyFilesystem {
 		if kind := unsafeFilesystem(path); kind != "" {
-			return nil, fmt.Errorf("jetstream: %s is on %s: %s; use a local disk", path, kind, unsafeBecause[kind])
+			return nil, fmt.Errorf("jetstream: %s is on %s: %s; use a local disk, or allow any file system", path, kind, unsafeBecause[kind])
 		}
 	}
 	name := filepath.Join(path, lockFile)

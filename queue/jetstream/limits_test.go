@@ -62,7 +62,7 @@ func TestAFilesystemThatForgetsIsRefused(t *testing.T) {
 	defer os.RemoveAll(dir)
 	o := testOptions(t, "f", dir)
 	o.AnyFilesystem = false
-	if text := openError(t, o); !strings.Contains(text, "is on tmpfs: what is written there is gone after a reboot; use a local disk") {
+	if text := openError(t, o); !strings.Contains(text, "is on tmpfs: what is written there is gone after a reboot; use a local disk, or allow any file system") {
 		t.Errorf("got %s", text)
 	}
 }
