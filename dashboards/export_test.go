@@ -36,7 +36,7 @@ func exported(t *testing.T, o Options) map[string]string {
 func TestExportWritesWhatIsCommitted(t *testing.T) {
 	files := exported(t, Options{})
 	for _, name := range []string{
-		"grafana/dashboards/weir-fleet.json", "grafana/dashboards/weir-function.json", "grafana/dashboards/weir-runbook.json",
+		"grafana/dashboards/weir-async.json", "grafana/dashboards/weir-fleet.json", "grafana/dashboards/weir-function.json", "grafana/dashboards/weir-runbook.json",
 		"grafana/provisioning/dashboards/weir.yaml", "grafana/provisioning/datasources/weir.yaml",
 		"kubernetes/weir-prometheusrule.yaml", "prometheus/weir.rules.yaml",
 	} {

@@ -25,7 +25,9 @@ var (
 // that a call never meets a refusal of its own sidecar and waits where others could
 // take it.
 func (q *Queue) Run(ctx context.Context) {
-	more := true
+	// A slot is taken only where there is something to fetch: synchronous requests
+	// would find it taken. An error shows in the next question.
+	more, _ := q.store.Pending(ctx)
 	for {
 		if !more && !q.awaitEntry(ctx) || !q.belowShare() {
 			return

@@ -14,6 +14,7 @@ import (
 const (
 	FleetUID    = "weir-fleet"
 	FunctionUID = "weir-function"
+	AsyncUID    = "weir-async"
 	RunbookUID  = "weir-runbook"
 )
 
@@ -30,7 +31,7 @@ type Dashboard struct {
 // of its own shows, so that it is at hand where Grafana is.
 func All(runbook string) ([]Dashboard, error) {
 	var all []Dashboard
-	for _, s := range []sheet{fleet(), function(), runbookSheet(runbook)} {
+	for _, s := range []sheet{fleet(), function(), async(), runbookSheet(runbook)} {
 		d, err := s.build()
 		if err != nil {
 			return nil, fmt.Errorf("dashboards/grafana: %s: %w", s.uid, err)

@@ -19,7 +19,7 @@ const (
 )
 
 func alerts() []group {
-	return []group{throttling(), function(), weir()}
+	return []group{throttling(), function(), async(), weir()}
 }
 
 // throttling is about too little capacity.

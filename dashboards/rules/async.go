@@ -1,0 +1,25 @@
+package rules
+
+import (
+	"fmt"
+	"time"
+)
+
+// async is about asynchronous calls. Weirs that share a queue each tell all of what
+// is in it.
+func async() group {
+	return group{"weir.async", []any{
+		newAlert("WeirQueueDown", critical, 2*time.Minute,
+			"weir_queue_up == 0",
+			"The queue of "+where+" takes no calls on {{ $labels.instance }}",
+			"weir of "+where+" on {{ $labels.instance }} has answered 503 to asynchronous calls for two minutes: its queue is down. Those accepted before are safe and wait."),
+		newAlert("WeirAsyncBacklog", warning, 15*time.Minute,
+			fmt.Sprintf("max by (%s) (weir_async_oldest_age_seconds) > 300\nand\nmax by (%s) (deriv(weir_async_oldest_age_seconds[10m])) > 0", by, by),
+			"Asynchronous calls to "+where+" wait longer and longer",
+			"The oldest asynchronous call to "+where+" has been due for "+seconds+", and the queue has been more than five minutes late for a quarter of an hour, growing."),
+		newAlert("WeirDeadLetters", warning, 0,
+			fmt.Sprintf("sum by (%s) (increase(weir_async_dead_lettered_total[15m])) > 0", by),
+			"Asynchronous calls to "+where+" were given up",
+			"Asynchronous calls to "+where+" failed for good or expired within fifteen minutes, and are among the dead letters."),
+	}}
+}
