@@ -106,7 +106,7 @@ func TestLimitsAreChangedLive(t *testing.T) {
 		t.Error("the fourth is not refused")
 	}
 	for body, want := range map[string]string{
-		`{"max_inflight": 4, "overflow": "spill"}`: `"spill" is not reject or wait`,
+		`{"max_inflight": 4, "overflow": "spill"}`: `"spill" is not reject, wait or async`,
 		`{"max_inflight": "4"}`:                    "leave the quotes out",
 		`{"max_inflght": 4}`:                       "did you mean max_inflight?",
 		`{"max_inflight": 4, "nothing": null}`:     "unknown setting",

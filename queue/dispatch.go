@@ -25,6 +25,9 @@ var (
 // that a call never meets a refusal of its own sidecar and waits where others could
 // take it.
 func (q *Queue) Run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(q.life, cancel)()
 	// A slot is taken only where there is something to fetch: synchronous requests
 	// would find it taken. An error shows in the next question.
 	more, _ := q.store.Pending(ctx)
@@ -344,6 +347,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // Drain begins no attempt any more and waits for those under way. When ctx ends
 // first they are cut off and handed back.
 func (q *Queue) Drain(ctx context.Context) error {
+	q.end()
 	q.mu.Lock()
 	q.stopped = true
 	q.idle.Broadcast()

@@ -48,6 +48,8 @@ type Queue struct {
 	policy  atomic.Pointer[Policy]
 	counts  counts
 
+	life context.Context // ends when Drain is called
+	end  context.CancelFunc
 	wake chan struct{} // capacity 1: there may be something to fetch
 
 	mu      sync.Mutex
@@ -63,6 +65,7 @@ func New(o Options) *Queue {
 		store: o.Store, gate: o.Gate, invoker: o.Invoker, log: o.Log, poll: o.Poll,
 		wake: make(chan struct{}, 1), running: map[ID]*attempt{}, waiters: map[ID][]chan struct{}{},
 	}
+	q.life, q.end = context.WithCancel(context.Background())
 	q.idle = sync.NewCond(&q.mu)
 	q.Configure(o.Policy)
 	return q

@@ -232,7 +232,7 @@ func TestAskingAndChangingASidecar(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"limits", "set", "max_inflight=ten", "overflow=spill"}, exitFailed, "weirctl: max_inflight: \"ten\" is not a number, \"auto\" or 0; overflow: \"spill\" is not reject or wait\n"},
+		{[]string{"limits", "set", "max_inflight=ten", "overflow=spill"}, exitFailed, "weirctl: max_inflight: \"ten\" is not a number, \"auto\" or 0; overflow: \"spill\" is not reject, wait or async\n"},
 		{[]string{"limits", "set", "max_inflight=-1"}, exitFailed, `max_inflight: "-1" is negative`},
 		{[]string{"limits", "set", "colour=red"}, exitFailed, "colour: unknown setting, there are "},
 		{[]string{"limits", "reset", "colour"}, exitFailed, "colour: unknown setting, there are "},
