@@ -38,6 +38,8 @@ func decode(document []byte) (any, error) {
 		object = new(corev1.Service)
 	case "monitoring.coreos.com/v1 PodMonitor":
 		object = new(monitoringv1.PodMonitor)
+	case "monitoring.coreos.com/v1 PrometheusRule":
+		object = new(monitoringv1.PrometheusRule)
 	case "kustomize.config.k8s.io/v1beta1 Kustomization", "kustomize.config.k8s.io/v1alpha1 Component":
 		object = new(kustomization)
 	default:

@@ -16,10 +16,12 @@ var update = flag.Bool("update", false, "rewrite the committed rules")
 const (
 	plainFile    = "../files/prometheus/weir.rules.yaml"
 	operatorFile = "../files/kubernetes/weir-prometheusrule.yaml"
+	// The same again, since kustomize takes no file from beside its own directory.
+	componentFile = "../../deploy/kubernetes/prometheusrule/prometheusrule.yaml"
 )
 
 func TestRulesAreAsCommitted(t *testing.T) {
-	for path, render := range map[string]func() ([]byte, error){plainFile: File, operatorFile: PrometheusRule} {
+	for path, render := range map[string]func() ([]byte, error){plainFile: File, operatorFile: PrometheusRule, componentFile: PrometheusRule} {
 		want, err := render()
 		if err != nil {
 			t.Fatal(err)
