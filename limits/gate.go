@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"weir/limits/adaptive"
 )
 
 // Gate admits calls up to a limit. Make one with NewGate; it is safe for
@@ -36,6 +38,7 @@ type Gate struct {
 	waiting atomic.Int64 // length of the line, for readers without the lock
 	policy  atomic.Pointer[Policy]
 	chain   atomic.Pointer[chain]
+	adapt   atomic.Pointer[adaptation] // nil for a fixed limit
 	base    time.Time
 
 	meter    meter
@@ -48,6 +51,8 @@ type Gate struct {
 	asyncNextCut atomic.Int64 // on the Gate's clock
 
 	random atomic.Uint64 // state of jitter
+
+	setting sync.Mutex // held while the policy changes
 
 	mu        sync.Mutex
 	line      line
@@ -92,7 +97,7 @@ func NewGate(p Policy, limiters ...Limiter) (*Gate, error) {
 	g.policy.Store(&p)
 	g.Seed(rand.Uint64())
 	g.chain.Store(&chain{limiters})
-	g.word.Store(uint64(word(0).withLimit(p.MaxInflight)))
+	g.word.Store(uint64(word(0).withLimit(g.limitOf(p))))
 	return g, nil
 }
 
@@ -205,6 +210,9 @@ func (g *Gate) leave(s *Slot, o Outcome) {
 	} else {
 		g.release(now)
 	}
+	if d := g.adapt.Load(); d != nil {
+		d.ended(g, now, o)
+	}
 }
 
 // release frees one slot, or hands it to whoever is next in line.
@@ -242,9 +250,31 @@ func (g *Gate) SetPolicy(p Policy) error {
 	if err := p.validate(); err != nil {
 		return err
 	}
+	g.setting.Lock()
+	defer g.setting.Unlock()
 	g.policy.Store(&p)
-	g.change(func(w word) word { return w.withLimit(p.MaxInflight) })
+	limit := g.limitOf(p)
+	g.change(func(w word) word { return w.withLimit(limit) })
 	return nil
+}
+
+// limitOf is the limit that a policy begins with. An automatic one goes on from
+// what was found so far.
+func (g *Gate) limitOf(p Policy) int {
+	if p.Auto == nil {
+		g.adapt.Store(nil)
+		return p.MaxInflight
+	}
+	d := g.adapt.Load()
+	if d == nil {
+		d = g.newAdaptation(*p.Auto)
+		g.adapt.Store(d)
+		return d.limit.Value()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.limit.Bound(adaptive.Bounds{Min: p.Auto.Min, Max: p.Auto.Ceiling})
+	return d.limit.Value()
 }
 
 // Drain refuses every newcomer from now on. Those admitted run on, those

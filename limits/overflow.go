@@ -17,6 +17,9 @@ func (g *Gate) overflow(ctx context.Context, call *Call, s *Slot, now time.Durat
 		o, patience = OverflowWait, 0
 	} else {
 		g.cutAsync(now)
+		if d := g.adapt.Load(); d != nil {
+			d.wasLimited()
+		}
 		if o == OverflowDefault {
 			o = p.Overflow
 		}

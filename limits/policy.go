@@ -27,6 +27,9 @@ const MaxSlots = 1_000_000
 type Policy struct {
 	// MaxInflight is the number of calls running at once; 0 is no limit.
 	MaxInflight int
+	// Auto lets the Gate find the number by itself, in place of MaxInflight; nil does
+	// not. QueueDepth stays as it is.
+	Auto *Auto
 	// Overflow applies to calls that do not bring their own.
 	Overflow Overflow
 	// QueueDepth is the number of calls that may wait at once. A call that would
@@ -50,6 +53,10 @@ func (p Policy) validate() error {
 	switch {
 	case p.MaxInflight < 0 || p.MaxInflight > MaxSlots:
 		return fmt.Errorf("limits: max in-flight %d is not between 0 and %d", p.MaxInflight, MaxSlots)
+	case p.Auto != nil && p.MaxInflight != 0:
+		return fmt.Errorf("limits: max in-flight %d is set beside auto", p.MaxInflight)
+	case p.Auto != nil && (p.Auto.Min < 1 || p.Auto.Ceiling < p.Auto.Min || p.Auto.Ceiling > MaxSlots):
+		return fmt.Errorf("limits: bounds %d to %d of an automatic limit are not in order between 1 and %d", p.Auto.Min, p.Auto.Ceiling, MaxSlots)
 	case p.QueueDepth < 0 || p.QueueDepth > MaxSlots:
 		return fmt.Errorf("limits: queue depth %d is not between 0 and %d", p.QueueDepth, MaxSlots)
 	case p.QueueTimeout < 0:
