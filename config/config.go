@@ -66,12 +66,27 @@ type Function struct {
 
 // Limits bounds what runs at once.
 type Limits struct {
-	// MaxInflight is the number of requests running at once; 0 only meters.
-	MaxInflight  int
-	Overflow     Overflow
-	QueueDepth   int // waiting requests at most, for OverflowWait; at least 1 where anything waits
-	QueueTimeout time.Duration
+	// MaxInflight is the number of requests running at once; 0 only meters, and
+	// MaxInflightAuto finds it between the next two.
+	MaxInflight        int
+	MinInflight        int // at least 1
+	MaxInflightCeiling int
+	Overflow           Overflow
+	QueueDepth         int // waiting requests at most, for OverflowWait; at least 1 where anything waits
+	QueueTimeout       time.Duration
+	QueueOrder         QueueOrder
 }
+
+// MaxInflightAuto stands for a limit that is found.
+const MaxInflightAuto = -1
+
+// QueueOrder says who of those waiting is served first.
+type QueueOrder string
+
+const (
+	QueueAdaptive QueueOrder = "adaptive" // the oldest, under pressure the newest
+	QueueFIFO     QueueOrder = "fifo"     // the oldest, always
+)
 
 // Overflow says what a request over the limit gets.
 type Overflow string

@@ -252,7 +252,7 @@ func TestLimitsOfTheLimit(t *testing.T) {
 			t.Errorf("%s is read as %d", c.text, got)
 		}
 	}
-	for _, text := range []string{"", " 5", "5 ", "+5", "-0", "5.0", "1e3", "0x5", "5_0", "٥", "99999999999999999999", "unlimited", "auto", "AUTO", "nan", "inf"} {
+	for _, text := range []string{"", " 5", "5 ", "+5", "-0", "5.0", "1e3", "0x5", "5_0", "٥", "99999999999999999999", "unlimited", "AUTO", "nan", "inf"} {
 		loaded, err := Load(Source{Environ: []string{"WEIR_MAX_INFLIGHT=" + text}})
 		if err == nil {
 			t.Errorf("%q is read as %d", text, loaded.Config.Limits.MaxInflight)

@@ -52,6 +52,9 @@ func (l *loading) relateQueue() {
 	if !l.usable("limits.max_inflight") {
 		return
 	}
+	if limits.MaxInflight == MaxInflightAuto && l.usable("limits.min_inflight", "limits.max_inflight_ceiling") && limits.MinInflight > limits.MaxInflightCeiling {
+		l.fail("limits.min_inflight", "cannot be more than limits.max_inflight_ceiling: it is %d while %s", limits.MinInflight, l.other("limits.max_inflight_ceiling"))
+	}
 	waits := l.usable("limits.overflow") && limits.Overflow == OverflowWait
 	switch {
 	case limits.MaxInflight == 0:

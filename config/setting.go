@@ -100,7 +100,7 @@ var settings = []*setting{
 	},
 	{
 		flag: "max-inflight", key: "limits.max_inflight", def: "100",
-		usage: "requests running at once; 0 only meters",
+		usage: "requests running at once; 0 only meters, auto finds the number by itself",
 		value: maxInflight(),
 	},
 	{
@@ -110,14 +110,34 @@ var settings = []*setting{
 	},
 	{
 		flag: "queue-depth", key: "limits.queue_depth", def: fmt.Sprintf("limits.max_inflight x %d", queueDepthFactor),
-		usage:  "requests waiting at most, with overflow wait",
-		value:  number(func(c *Config) *int { return &c.Limits.QueueDepth }, maxInflightMost*queueDepthFactor, "requests"),
-		derive: func(c *Config) { c.Limits.QueueDepth = c.Limits.MaxInflight * queueDepthFactor },
+		usage: "requests waiting at most, with overflow wait",
+		value: number(func(c *Config) *int { return &c.Limits.QueueDepth }, maxInflightMost*queueDepthFactor, "requests"),
+		derive: func(c *Config) {
+			c.Limits.QueueDepth = c.Limits.MaxInflight * queueDepthFactor
+			if c.Limits.MaxInflight == MaxInflightAuto {
+				c.Limits.QueueDepth = c.Limits.MaxInflightCeiling * queueDepthFactor
+			}
+		},
 	},
 	{
 		flag: "queue-timeout", key: "limits.queue_timeout", def: "5s",
 		usage: "time a request waits at most, with overflow wait",
 		value: duration(func(c *Config) *time.Duration { return &c.Limits.QueueTimeout }, time.Millisecond),
+	},
+	{
+		flag: "min-inflight", key: "limits.min_inflight", def: "1",
+		usage: "least that max_inflight auto may come to",
+		value: bound(func(c *Config) *int { return &c.Limits.MinInflight }),
+	},
+	{
+		flag: "max-inflight-ceiling", key: "limits.max_inflight_ceiling", def: "1000",
+		usage: "most that max_inflight auto may come to",
+		value: bound(func(c *Config) *int { return &c.Limits.MaxInflightCeiling }),
+	},
+	{
+		flag: "queue-order", key: "limits.queue_order", def: string(QueueAdaptive),
+		usage: "who of those waiting is served first: adaptive (the oldest; the newest, with a short bound on the wait, once the queue stays long) or fifo (the oldest, always)",
+		value: choice(func(c *Config) *QueueOrder { return &c.Limits.QueueOrder }, string(QueueAdaptive), string(QueueFIFO)),
 	},
 	{
 		flag: "timeout", key: "timeouts.request", def: "60s",

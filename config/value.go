@@ -273,13 +273,36 @@ func maxInflight() value {
 	v := number(func(c *Config) *int { return &c.Limits.MaxInflight }, maxInflightMost, "requests")
 	setNumber := v.set
 	v.set = func(c *Config, text string) error {
-		if text == "auto" {
-			return notValue(text, "is not available in this version: set a number of requests, or 0 to only meter")
+		if text == autoText {
+			c.Limits.MaxInflight = MaxInflightAuto
+			return nil
 		}
 		if isNumber(text) {
 			return setNumber(c, text)
 		}
 		return notValue(text, `is not a number, "auto" or 0`)
+	}
+	getNumber := v.get
+	v.get = func(c *Config) string {
+		if c.Limits.MaxInflight == MaxInflightAuto {
+			return autoText
+		}
+		return getNumber(c)
+	}
+	return v
+}
+
+const autoText = "auto"
+
+// bound is one of the two that an automatic limit stays between.
+func bound(field func(*Config) *int) value {
+	v := number(field, maxInflightMost, "requests")
+	setNumber := v.set
+	v.set = func(c *Config, text string) error {
+		if text == "0" {
+			return notValue(text, "is less than 1, the least there is")
+		}
+		return setNumber(c, text)
 	}
 	return v
 }

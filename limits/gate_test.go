@@ -533,3 +533,21 @@ func BenchmarkRefuse(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkEnterLeaveAuto is BenchmarkEnterLeave with a limit that finds itself.
+func BenchmarkEnterLeaveAuto(b *testing.B) {
+	g := newGate(b, Policy{Auto: &Auto{Min: 1, Ceiling: 1000}})
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		var s Slot
+		call := &Call{}
+		ctx := context.Background()
+		for pb.Next() {
+			if err := g.Enter(ctx, call, &s); err != nil {
+				b.Error(err)
+				return
+			}
+			s.Leave(Succeeded)
+		}
+	})
+}

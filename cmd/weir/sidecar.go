@@ -163,7 +163,7 @@ func (s *sidecar) servePublic() {
 func (s *sidecar) serveData() {
 	c := s.config.Load()
 	s.log.Info("listening", "port", "data", "addr", s.data.Addr().String(),
-		"function", c.Function.Name, "max_inflight", c.Limits.MaxInflight, "overflow", string(c.Limits.Overflow))
+		"function", c.Function.Name, "max_inflight", maxInflight(c), "overflow", string(c.Limits.Overflow))
 	s.started.Store(true)
 	if s.async != nil {
 		go s.async.queue.Run(context.Background()) // until it is drained

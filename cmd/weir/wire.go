@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 
 	"weir/config"
 	"weir/limits"
@@ -13,14 +14,27 @@ import (
 // What the rooms need of the configuration, each in its own terms.
 
 func policy(c *config.Config) limits.Policy {
-	return limits.Policy{
+	p := limits.Policy{
 		MaxInflight:  c.Limits.MaxInflight,
 		Overflow:     overflow(c.Limits.Overflow),
 		QueueDepth:   c.Limits.QueueDepth,
 		QueueTimeout: c.Limits.QueueTimeout,
 
 		AsyncMinShare: float64(c.Async.MinShare) / 100, AsyncMaxShare: float64(c.Async.MaxShare) / 100,
+		StrictQueue: c.Limits.QueueOrder == config.QueueFIFO,
 	}
+	if c.Limits.MaxInflight == config.MaxInflightAuto {
+		p.MaxInflight, p.Auto = 0, &limits.Auto{Min: c.Limits.MinInflight, Ceiling: c.Limits.MaxInflightCeiling}
+	}
+	return p
+}
+
+// maxInflight is the limit as an operator would write it.
+func maxInflight(c *config.Config) string {
+	if c.Limits.MaxInflight == config.MaxInflightAuto {
+		return "auto"
+	}
+	return strconv.Itoa(c.Limits.MaxInflight)
 }
 
 func overflow(o config.Overflow) limits.Overflow {
