@@ -27,6 +27,9 @@ func TestTheLimitIsFound(t *testing.T) {
 		"lognormal":   {Service: Lognormal(20*time.Millisecond, 0.5)},
 	} {
 		for _, capacity := range []int{1, 2, 5, 10, 20, 50, 100, 200} {
+			if raced && capacity > 20 {
+				continue
+			}
 			t.Run(fmt.Sprintf("%s/%d", name, capacity), func(t *testing.T) {
 				t.Parallel()
 				r := bubble(t, func() *Scenario {
@@ -52,6 +55,9 @@ func TestTheLimitIsFound(t *testing.T) {
 // doubles within thirty.
 func TestTheLimitFollows(t *testing.T) {
 	for _, capacity := range []int{10, 40, 100} {
+		if raced && capacity > 40 {
+			continue
+		}
 		t.Run(fmt.Sprint(capacity), func(t *testing.T) {
 			t.Parallel()
 			r := bubble(t, func() *Scenario {
@@ -107,18 +113,21 @@ func TestNoDrift(t *testing.T) {
 		"lognormal":   {Service: Lognormal(100*time.Millisecond, 0.5)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			to := 30 * time.Minute
+			if raced {
+				to = 3 * time.Minute
+			}
 			r := bubble(t, func() *Scenario {
 				f := service
 				f.Workers = capacity
 				return &Scenario{
-					Seed: 3, For: 30 * time.Minute, Function: f,
+					Seed: 3, For: to, Function: f,
 					Streams: []Stream{{Rate: Steady(1.2 * capacity / 0.1)}},
 					Gate:    auto(t),
 				}
 			})
-			from, to := time.Minute, 30*time.Minute
-			mean, last := r.MeanLimit(from, to), r.MeanLimit(29*time.Minute, to)
+			const from = time.Minute
+			mean, last := r.MeanLimit(from, to), r.MeanLimit(to-time.Minute, to)
 			most := r.MaxMeanLimit(from, to, time.Minute)
 			s := r.Between(from, to)
 			t.Logf("limit %.1f, in the last minute %.1f, in the highest %.1f; goodput %.1f%% of capacity", mean, last, most, 100*s.Goodput()*0.1/capacity)
@@ -136,6 +145,9 @@ func TestNoDrift(t *testing.T) {
 // been found, nobody is refused while a worker is idle. And nothing moves.
 func TestNoRefusalForAdaptation(t *testing.T) {
 	for _, capacity := range []int{20, 50, 100} {
+		if raced && capacity > 20 {
+			continue
+		}
 		t.Run(fmt.Sprint(capacity), func(t *testing.T) {
 			t.Parallel()
 			r := bubble(t, func() *Scenario {
