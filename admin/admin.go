@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"weir/admin/api"
@@ -49,6 +50,9 @@ type Admin struct {
 	o       Options
 	started time.Time
 	watch   *watch
+
+	eventMu   sync.Mutex
+	lastEvent *event
 }
 
 var _ api.Service = (*Admin)(nil)

@@ -350,6 +350,39 @@ func TestEventsAreBoundedAndEnd(t *testing.T) {
 	}
 }
 
+// The server's bounds are for requests that end: events outlive them.
+func TestEventsOutliveTheServersTimeouts(t *testing.T) {
+	for name, h2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, o := newStub(t)
+			a := New(o)
+			ctx, cancel := context.WithCancel(t.Context())
+			ran := make(chan struct{})
+			go func() { a.Run(ctx); close(ran) }()
+			defer func() { cancel(); <-ran }()
+			server := httptest.NewUnstartedServer(a.Handler())
+			server.Config.ReadTimeout, server.Config.WriteTimeout = 500*time.Millisecond, 500*time.Millisecond
+			server.EnableHTTP2 = h2
+			server.StartTLS()
+			defer server.Close()
+			c, err := api.NewClient(api.ClientOptions{Address: server.URL, TLS: server.Client().Transport.(*http.Transport).TLSClientConfig})
+			must(t, err)
+			defer c.Close()
+			began, n := time.Now(), 0
+			for _, err := range c.Events(t.Context()) {
+				must(t, err)
+				if n++; n >= 4 && time.Since(began) > 3*server.Config.WriteTimeout {
+					break
+				}
+			}
+			if n < 4 {
+				t.Errorf("%d events", n)
+			}
+		})
+	}
+}
+
 func TestAFollowerThatLeavesMakesRoom(t *testing.T) {
 	_, o := newStub(t)
 	a := New(o)

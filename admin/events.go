@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -43,17 +45,12 @@ func (a *Admin) events(w http.ResponseWriter, r *http.Request) {
 		if ended {
 			return
 		}
-		state, err := a.State(r.Context())
+		e, err := a.event(r.Context())
 		if err != nil {
-			a.o.Log.Error("events: the state cannot be told", "err", err)
+			a.failed(err)
 			return
 		}
-		body, err := json.Marshal(state)
-		if err != nil {
-			a.o.Log.Error("events: the state cannot be written", "err", err)
-			return
-		}
-		if rc.SetWriteDeadline(time.Now().Add(eventWrite)) != nil || api.WriteEvent(w, state.Second.Sequence, body) != nil || rc.Flush() != nil {
+		if rc.SetWriteDeadline(time.Now().Add(eventWrite)) != nil || api.WriteEvent(w, e.sequence, e.state) != nil || rc.Flush() != nil {
 			return // the client has left
 		}
 		select {
@@ -62,4 +59,29 @@ func (a *Admin) events(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// event is a state as it is sent: made once a second, for all who follow.
+type event struct {
+	sequence uint64 // of its last second
+	state    []byte // JSON
+}
+
+// event gives that of the last second.
+func (a *Admin) event(ctx context.Context) (*event, error) {
+	a.eventMu.Lock()
+	defer a.eventMu.Unlock()
+	if a.lastEvent != nil && a.lastEvent.sequence == a.watch.latest().Sequence {
+		return a.lastEvent, nil
+	}
+	state, err := a.State(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("events: the state cannot be told: %w", err)
+	}
+	body, err := json.Marshal(state)
+	if err != nil {
+		return nil, fmt.Errorf("events: the state cannot be written: %w", err)
+	}
+	a.lastEvent = &event{state.Second.Sequence, body}
+	return a.lastEvent, nil
 }

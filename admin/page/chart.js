@@ -54,11 +54,18 @@ export class Chart {
     this.at = null; // index of the sample under the cursor
     this.series = [];
     this.ages = [];
+    this.frame = null; // that the next drawing waits for
     this.svg.addEventListener("pointermove", (e) => this.point(e.offsetX));
     this.svg.addEventListener("pointerleave", () => this.leave());
     this.svg.addEventListener("blur", () => this.leave());
     this.svg.addEventListener("keydown", (e) => this.key(e));
-    new ResizeObserver(() => this.draw()).observe(this.svg);
+    // Its size is told, not asked for: to ask in the middle of drawing would have the
+    // page laid out once more for each chart.
+    this.box = { width: 0, height: 0 };
+    new ResizeObserver(([entry]) => {
+      this.box = entry.contentRect;
+      this.draw();
+    }).observe(this.svg);
   }
 
   // update takes the age in seconds of each sample, the oldest first, and series.
@@ -66,7 +73,11 @@ export class Chart {
     this.ages = ages;
     this.series = series;
     if (this.at !== null && this.at >= ages.length) this.at = null;
-    this.draw();
+    // Events that come together, after a pause say, are drawn once.
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.draw();
+    });
   }
 
   x(age) {
@@ -74,10 +85,9 @@ export class Chart {
   }
 
   draw() {
-    const box = this.svg.getBoundingClientRect();
-    if (box.width === 0) return;
-    this.width = box.width - margin.left - margin.right;
-    this.height = box.height - margin.top - margin.bottom;
+    if (this.box.width === 0) return;
+    this.width = this.box.width - margin.left - margin.right;
+    this.height = this.box.height - margin.top - margin.bottom;
     let stacked = this.ages.map(() => 0);
     const tops = this.series.map((s) => {
       if (s.kind !== "stack") return { low: null, high: s.values };
@@ -101,7 +111,7 @@ export class Chart {
     this.grid.setAttribute("d", grid);
     this.times.forEach((t, i) => {
       t.setAttribute("x", this.x(span * (1 - i / 2)));
-      t.setAttribute("y", box.height - 4);
+      t.setAttribute("y", this.box.height - 4);
     });
 
     this.reuse(this.series.length);
@@ -158,6 +168,7 @@ export class Chart {
     const i = this.at ?? this.ages.length - 1;
     this.series.forEach((s, n) => {
       const v = s.values[i];
+      if (!this.items[n]) return; // it is drawn with the next frame
       this.items[n].lastChild.data = `${s.name} ${v === null || v === undefined ? "–" : this.format(v)}`;
     });
     if (this.at === null) {

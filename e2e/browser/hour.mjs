@@ -1,7 +1,7 @@
 // An hour of events in some seconds: the page stays right, and does not grow.
 
 import assert from "node:assert/strict";
-import { eventually, launch } from "./browser.mjs";
+import { eventually, launch, patience } from "./browser.mjs";
 
 const { base } = JSON.parse(process.argv[2]);
 const state = await (await fetch(`${base}/v1/state`)).json();
@@ -21,6 +21,7 @@ function event(n) {
 const browser = await launch();
 try {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  context.setDefaultTimeout(patience);
   const page = await context.newPage();
   const devtools = await context.newCDPSession(page);
   await devtools.send("Performance.enable");
@@ -34,11 +35,11 @@ try {
     return route.fulfill({ json: { time: state.time, total: rows.length, requests: rows } });
   });
   await page.route("**/v1/history", (route) => route.fulfill({ json: { ...history, sequence: history.sequence + next - 1, ...(next > 1 ? columns() : {}) } }));
-  // Each stream is some minutes long, and the page then asks for the next.
+  // Each stream is five minutes long, and the page then asks for the next.
   await page.route("**/v1/events", async (route) => {
     if (next > upTo) await new Promise((resolve) => pending.push(resolve));
     let body = "";
-    while (next <= upTo) body += event(next++);
+    for (const end = Math.min(next + 299, upTo); next <= end; ) body += event(next++);
     await route.fulfill({ contentType: "text/event-stream", body }).catch(() => {}); // the page may be gone
   });
 
