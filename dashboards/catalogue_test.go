@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"weir/limits"
 	"weir/metrics"
 )
@@ -102,6 +104,48 @@ func TestDashboardsNeedNoRules(t *testing.T) {
 		for _, s := range selectors(t, e) {
 			if strings.Contains(s.Name, ":") {
 				t.Errorf("%s asks for %s, which a rule records", e.where, s.Name)
+			}
+		}
+	}
+}
+
+// Each reason of a refusal is explained where refusals are shown, and counts for the
+// alerts as missing capacity or does not: a new one has to be thought about.
+func TestEveryReasonIsAccountedFor(t *testing.T) {
+	capacity := map[limits.Reason]bool{
+		limits.ReasonMaxInflight: true, limits.ReasonQueueFull: true, limits.ReasonQueueTimeout: true, limits.ReasonPriority: true,
+		limits.ReasonCaller: false, limits.ReasonDraining: false,
+	}
+	var counted *labels.Matcher
+	for _, g := range rules(t).Groups {
+		for _, r := range g.Rules {
+			if r.Record != "function:weir_throttles:ratio_rate5m" {
+				continue
+			}
+			for _, s := range selectors(t, expression{r.Record, r.Expr}) {
+				for _, m := range s.LabelMatchers {
+					if m.Name == "reason" {
+						counted = m
+					}
+				}
+			}
+		}
+	}
+	if counted == nil {
+		t.Fatal("the recorded share of refusals does not choose by reason")
+	}
+	for _, reason := range limits.Reasons() {
+		missing, known := capacity[reason]
+		if !known {
+			t.Errorf("does %s mean that capacity is missing? Say so here and in dashboards/rules/recording.go", reason)
+		} else if counted.Matches(string(reason)) != missing {
+			t.Errorf("%s counts as missing capacity: %v, want %v", reason, !missing, missing)
+		}
+		for path, b := range boards(t) {
+			for _, p := range b.Panels {
+				if p.Title == "Refused, by reason" && !strings.Contains(p.Description, string(reason)) {
+					t.Errorf("%s: panel %q does not say what to do about %s", path, p.Title, reason)
+				}
 			}
 		}
 	}

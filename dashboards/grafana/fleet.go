@@ -6,6 +6,12 @@ const (
 	functionLegend = "{{function}} {{namespace}}"
 )
 
+// byReason says what to do about refusals of each reason, which a test compares with
+// the reasons that there are.
+const byReason = "Refusals a second. max_inflight, queue_full, queue_timeout: too little capacity; so is priority, a place in line given to a more important call. " +
+	"caller: one caller has its share already; ask it to slow down, or give it more. " +
+	"draining: instances that end are still sent requests; see whether their endpoint is withdrawn in time (drain.delay)."
+
 // fleet shows all functions: how much is refused, how full they are, and which of
 // them need somebody.
 func fleet() sheet {
@@ -103,7 +109,7 @@ func fleetLoad(s selection) []panel {
 func fleetOutcome(s selection) []panel {
 	return []panel{
 		newGraph("Refused, by reason",
-			"Refusals a second. max_inflight and queue_full: too little capacity. queue_timeout: it waited too long. draining: instances that end are still sent requests; see whether their endpoint is withdrawn in time (drain.delay).",
+			byReason,
 			unitRequests, query("A", sum("reason", s.rate("weir_throttles_total", "")), "{{reason}}")).stacked(),
 		newGraph("Requests, by outcome",
 			"Requests a second by class of status and by who made the outcome: the function, weir (no answer to be had) or the client (left early).",

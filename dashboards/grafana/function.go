@@ -97,7 +97,7 @@ func functionConcurrency(s selection) []panel {
 func functionRefusals(s selection) []panel {
 	return []panel{
 		newGraph("Refused, by reason",
-			"Refusals a second. max_inflight, queue_full: too little capacity. queue_timeout: it waited too long. draining: instances that end are still sent requests; withdraw their endpoint earlier (drain.delay).",
+			byReason,
 			unitRequests, query("A", sum("reason", s.rate("weir_throttles_total", "")), "{{reason}}")).stacked(),
 		newGraph("Refused, by instance",
 			"Share of each instance's requests that it refused. One that refuses while others have slots free: balance by least requests, or let callers try again elsewhere.",

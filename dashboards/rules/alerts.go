@@ -35,7 +35,7 @@ func throttling() group {
 			where+" refuses many requests",
 			text+" were refused over five minutes for want of slots; more than 10 % for five minutes."),
 	}
-	rules = append(rules, burn("WeirThrottlingBudgetBurn", throttled, `weir_throttles_total{reason!="draining"}`,
+	rules = append(rules, burn("WeirThrottlingBudgetBurn", throttled, "weir_throttles_total{"+forWantOfSlots+"}",
 		"refuses too much for its budget", "were refused for want of slots")...)
 	rules = append(rules,
 		newAlert("WeirNearLimit", warning, 15*time.Minute,

@@ -10,9 +10,13 @@ const by = "job, namespace, function"
 // budgets, and five minutes for what is now.
 var windows = []string{"5m", "30m", "1h", "6h"}
 
+// forWantOfSlots matches refusals that say that capacity is missing. Those while an
+// instance drains say that its endpoint was withdrawn late; those of a caller that has
+// its share, or its rate, say that it asks for more than it was given.
+const forWantOfSlots = `reason!~"draining|caller|rate"`
+
 // throttled is the recorded share of a function's requests that were refused for
-// want of slots. Refusals while an instance drains are not among them: they say that
-// its endpoint was withdrawn late, not that capacity is missing.
+// want of slots.
 func throttled(window string) string { return "function:weir_throttles:ratio_rate" + window }
 
 // failed is the recorded share of a function's requests that ended in a 5xx, its own
@@ -28,7 +32,7 @@ func recordings() []group {
 		requests := fmt.Sprintf("sum by (%s) (rate(weir_requests_total[%s]))", by, w)
 		refusals := fmt.Sprintf("sum by (%s) (rate(weir_throttles_total[%s]))", by, w)
 		g.Rules = append(g.Rules,
-			recording{throttled(w), fmt.Sprintf("sum by (%s) (rate(weir_throttles_total{reason!=\"draining\"}[%s]))\n/\n(%s + %s > 0)", by, w, requests, refusals)},
+			recording{throttled(w), fmt.Sprintf("sum by (%s) (rate(weir_throttles_total{%s}[%s]))\n/\n(%s + %s > 0)", by, forWantOfSlots, w, requests, refusals)},
 			recording{failed(w), fmt.Sprintf("sum by (%s) (rate(weir_requests_total{code_class=\"5xx\"}[%s]))\n/\n(%s > 0)", by, w, requests)},
 		)
 	}
