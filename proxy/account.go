@@ -79,7 +79,7 @@ func (p *Proxy) logAccess(s *Settings, a *account, v verdict, took, waited time.
 		slog.String("proto", a.proto),
 		slog.Int("status", v.status),
 		slog.String("origin", v.origin.String()),
-		slog.String("client", a.client),
+		slog.String("client", clientAddr(a.client)),
 		slog.Duration("duration", took),
 		slog.Duration("waited", waited),
 	}

@@ -191,8 +191,6 @@ func (x *exchange) endToEnd() http.Header {
 	removeHopByHop(out)
 	out.Del("Content-Length")
 	out.Del("X-Call-Id") // weir's own takes its place
-	peer := x.settings.peer(x.r.RemoteAddr)
-	peer.scheme, peer.version = x.received()
-	peer.forward(x.r.Header, out, x.r.Host)
+	x.forwardPeer(out)
 	return out
 }

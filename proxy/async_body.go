@@ -61,7 +61,7 @@ func (x *exchange) readBody(limit int64) (_ []byte, err error) {
 			b = append(make([]byte, 0, taken), b...)
 		}
 		if t := x.settings.ClientReadTimeout; t > 0 {
-			x.note("read", x.rc.SetReadDeadline(time.Now().Add(t)))
+			x.note("read", x.control().SetReadDeadline(time.Now().Add(t)))
 		}
 		n, err := x.r.Body.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
@@ -69,7 +69,7 @@ func (x *exchange) readBody(limit int64) (_ []byte, err error) {
 		case int64(len(b)) > limit:
 			return nil, &http.MaxBytesError{Limit: limit}
 		case err == io.EOF: //nolint:errorlint // readers return it bare
-			x.note("read", x.rc.SetReadDeadline(time.Time{}))
+			x.note("read", x.control().SetReadDeadline(time.Time{}))
 			return b, nil
 		case err != nil:
 			return nil, x.bodyFailure(err)

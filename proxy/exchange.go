@@ -20,9 +20,12 @@ type exchange struct {
 	p        *Proxy
 	settings *Settings
 	r        *http.Request // as it came
-	w        *responseWriter
-	rc       *http.ResponseController
-	body     *requestBody // nil where the request has none
+	w        responseWriter
+	body     *requestBody // its request, nil where the request has none
+	bodies   struct {     // memory for what is one each
+		request  requestBody
+		response responseBody
+	}
 
 	slot     limits.Slot
 	seat     *seat // nil until it is admitted
@@ -40,6 +43,11 @@ type exchange struct {
 	mu       sync.Mutex
 	cause    error // what ended the exchange other than the function's answer
 	finished bool
+}
+
+// control reaches the connection beyond what an http.ResponseWriter can.
+func (x *exchange) control() *http.ResponseController {
+	return http.NewResponseController(x.w.ResponseWriter)
 }
 
 // fail notes the first thing that went wrong; later ones are its consequences.
@@ -77,10 +85,10 @@ func (x *exchange) interrupt(err error) {
 	}
 	past := time.Unix(1, 0)
 	if x.dog.reading.Load() > 0 {
-		x.note("read", x.rc.SetReadDeadline(past))
+		x.note("read", x.control().SetReadDeadline(past))
 	}
 	if stuck {
-		x.note("write", x.rc.SetWriteDeadline(past))
+		x.note("write", x.control().SetWriteDeadline(past))
 	}
 }
 
@@ -158,7 +166,7 @@ func (x *exchange) finish() {
 		cause = x.abortCause(panicked)
 	}
 	a := account{
-		method: x.r.Method, target: x.r.RequestURI, proto: x.r.Proto, client: clientAddr(x.r.RemoteAddr),
+		method: x.r.Method, target: x.r.RequestURI, proto: x.r.Proto, client: x.r.RemoteAddr,
 		began: x.began, handedOver: x.handedOver, answered: time.Duration(x.answered.Load()),
 		admitted: x.admitted, accepted: x.accepted, status: x.w.status, cause: cause,
 	}
@@ -170,7 +178,7 @@ func (x *exchange) finish() {
 	if panicked != nil {
 		if x.r.ProtoMajor == 1 && !x.tunnelled {
 			// net/http would wait for the rest of the body before it closes.
-			x.note("read", x.rc.SetReadDeadline(time.Unix(1, 0)))
+			x.note("read", x.control().SetReadDeadline(time.Unix(1, 0)))
 		}
 		panic(http.ErrAbortHandler)
 	}
@@ -196,6 +204,6 @@ func (x *exchange) boundLeftovers() {
 		return
 	}
 	if x.body == nil || !x.body.ended.Load() && !x.body.isInterrupted() {
-		x.note("read", x.rc.SetReadDeadline(time.Now().Add(x.settings.ClientReadTimeout)))
+		x.note("read", x.control().SetReadDeadline(time.Now().Add(x.settings.ClientReadTimeout)))
 	}
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -14,17 +15,20 @@ type peer struct {
 	version string // of the protocol received: 1.0, 1.1, 2.0
 }
 
-func (s *Settings) peer(remoteAddr string) (p peer) {
-	if ap, err := netip.ParseAddrPort(remoteAddr); err == nil {
-		p.addr = ap.Addr().Unmap()
-		for _, prefix := range s.TrustedProxies {
-			if prefix.Contains(p.addr) {
-				p.trusted = true
-				break
-			}
-		}
+// peerAddr reads a connection's remote address: the address, invalid where it is
+// none, and what the function is told of it.
+func peerAddr(remote string) (netip.Addr, string) {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}, "unknown"
 	}
-	return p
+	addr := ap.Addr().Unmap()
+	return addr, addr.String()
+}
+
+// peer says whether whoever is at addr is to be trusted.
+func (s *Settings) peer(addr netip.Addr) peer {
+	return peer{addr: addr, trusted: slices.ContainsFunc(s.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })}
 }
 
 // vouched reports whether the field says something about the caller that only
@@ -32,6 +36,14 @@ func (s *Settings) peer(remoteAddr string) (p peer) {
 // PHP) read X_Forwarded_For and X.Forwarded.For as X-Forwarded-For: such
 // aliases count as the field.
 func vouched(name string) bool {
+	if name == "" {
+		return false
+	}
+	switch name[0] | 0x20 { // no other begins like these
+	case 'x', 'f', 'w':
+	default:
+		return false
+	}
 	if strings.ContainsAny(name, "_.") {
 		name = strings.Map(func(r rune) rune {
 			if r == '_' || r == '.' {
@@ -54,22 +66,20 @@ func hasPrefixFold(s, prefix string) bool {
 
 // forward sets on out the fields that tell the function who called: replaced
 // for a peer that is not trusted, appended to for one that is. in is the
-// request's header as it came, out what goes to the function.
-func (p peer) forward(in, out http.Header, host string) {
+// request's header as it came, out what goes to the function; client is the
+// peer's address as text.
+func (p peer) forward(in, out http.Header, client, host string) {
 	for name := range out {
 		if vouched(name) && (!p.trusted || alias(name)) {
 			delete(out, name)
 		}
 	}
-	client := "unknown"
-	if p.addr.IsValid() {
-		client = p.addr.String()
-	}
 	if !p.trusted {
-		out["X-Forwarded-For"] = []string{client}
-		out["X-Forwarded-Host"] = []string{host}
-		out["X-Forwarded-Proto"] = []string{p.scheme}
-		out["Forwarded"] = []string{p.forwardedElement(client, host)}
+		values := [...]string{client, host, p.scheme, p.forwardedElement(client, host)}
+		out["X-Forwarded-For"] = values[0:1:1]
+		out["X-Forwarded-Host"] = values[1:2:2]
+		out["X-Forwarded-Proto"] = values[2:3:3]
+		out["Forwarded"] = values[3:4:4]
 	} else {
 		out["X-Forwarded-For"] = []string{strings.Join(append(in["X-Forwarded-For"][:len(in["X-Forwarded-For"]):len(in["X-Forwarded-For"])], client), ", ")}
 		out["X-Forwarded-Host"] = orElse(in["X-Forwarded-Host"], host)
@@ -97,5 +107,10 @@ func (p peer) forwardedElement(client, host string) string {
 }
 
 func quoted(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	if strings.ContainsAny(s, `\"`) {
+		s = quoter.Replace(s)
+	}
+	return `"` + s + `"`
 }
+
+var quoter = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

@@ -57,10 +57,11 @@ func TestForwardingFields(t *testing.T) {
 			"Forwarded": {`for=unknown;host="f.example:8080";proto=http`},
 		}},
 	} {
-		p := s.peer(c.remote)
+		addr, client := peerAddr(c.remote)
+		p := s.peer(addr)
 		p.scheme, p.version = "http", "1.1"
 		out := c.in.Clone()
-		p.forward(c.in, out, "f.example:8080")
+		p.forward(c.in, out, client, "f.example:8080")
 		if !reflect.DeepEqual(out, c.want) {
 			t.Errorf("%s:\n got %v\nwant %v", c.name, out, c.want)
 		}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 )
 
@@ -70,22 +71,25 @@ func (c *handedOver) CloseWrite() error {
 	return c.Close()
 }
 
-// connInfo is what net/http cannot tell of a connection that was handed over.
+// connInfo is what net/http's requests do not tell of their connection, or not
+// without an effort for each.
 type connInfo struct {
-	once bool // it carries one request only
-	tls  bool
+	once   bool       // it carries one request only
+	tls    bool       // it was so when it was handed over
+	addr   netip.Addr // the peer's, invalid where it is no IP address
+	client string     // the same as it is told to the function
 }
 
 type connInfoKey struct{}
 
 func connContext(ctx context.Context, c net.Conn) context.Context {
+	info := &connInfo{}
 	if h, ok := c.(*handedOver); ok {
-		return context.WithValue(ctx, connInfoKey{}, h.info)
+		*info = h.info
 	}
-	return ctx
+	info.addr, info.client = peerAddr(c.RemoteAddr().String())
+	return context.WithValue(ctx, connInfoKey{}, info)
 }
 
-func connInfoOf(ctx context.Context) connInfo {
-	info, _ := ctx.Value(connInfoKey{}).(connInfo)
-	return info
-}
+// connInfoOf is for requests that came by a Server.
+func connInfoOf(ctx context.Context) *connInfo { return ctx.Value(connInfoKey{}).(*connInfo) }

@@ -74,7 +74,7 @@ func (w *responseWriter) wrote(n, of int, err error) (int, error) {
 // FlushError sends what net/http has buffered.
 func (w *responseWriter) FlushError() error {
 	w.x.dog.begin(&w.x.dog.writing)
-	err := w.x.rc.Flush()
+	err := w.x.control().Flush()
 	w.x.dog.end(&w.x.dog.writing, 0)
 	_, err = w.wrote(0, 0, err)
 	return err
@@ -172,7 +172,7 @@ func (b *requestBody) Close() error {
 	defer b.mu.Unlock()
 	if b.reading && !b.closed {
 		b.interrupted = true
-		b.x.note("read", b.x.rc.SetReadDeadline(time.Unix(1, 0)))
+		b.x.note("read", b.x.control().SetReadDeadline(time.Unix(1, 0)))
 	}
 	b.closed = true
 	return nil

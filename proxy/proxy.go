@@ -128,8 +128,8 @@ func (p *Proxy) health(w http.ResponseWriter, r *http.Request) {
 // begin describes the request and starts its books.
 func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	s := p.settings.Load()
-	x := &exchange{p: p, settings: s, began: clock(), r: r, rc: http.NewResponseController(w)}
-	x.w = &responseWriter{ResponseWriter: w, x: x}
+	x := &exchange{p: p, settings: s, began: clock(), r: r}
+	x.w.ResponseWriter, x.w.x = w, x
 	x.description = describe(s, r.Method, r.RequestURI, r.Header)
 	return x
 }
@@ -160,25 +160,29 @@ func (x *exchange) admit() error {
 // client.
 func (x *exchange) forward() {
 	if x.fullDuplex && x.r.ProtoMajor == 1 {
-		if err := x.rc.EnableFullDuplex(); err != nil {
+		if err := x.control().EnableFullDuplex(); err != nil {
 			x.p.log.Error("full duplex is not to be had on this connection", "err", err)
 		}
 	}
 	if x.r.ContentLength != 0 { // HTTP/2 has a body also where there is none to come
-		x.body = &requestBody{x: x, body: x.r.Body, left: x.settings.MaxBodyBytes}
+		x.body = &x.bodies.request
+		x.body.x, x.body.body, x.body.left = x, x.r.Body, x.settings.MaxBodyBytes
 	}
-	// Not derived from the request's context: that ends also when the reading of the
-	// body is cut short because the answer is there.
-	ctx := context.WithValue(context.WithoutCancel(x.r.Context()), exchangeKey{}, x)
-	ctx, x.cancel = context.WithCancelCause(ctx)
-	if !x.finishAborted {
+	ctx := x.r.Context()
+	if x.r.ProtoMajor == 1 || x.finishAborted {
+		// Over HTTP/1.1 it ends also when the reading of the body is cut short because
+		// the answer is there.
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, x.cancel = context.WithCancelCause(exchangeContext{ctx, x})
+	defer x.cancel(nil)
+	if x.r.ProtoMajor == 1 && !x.finishAborted {
 		defer context.AfterFunc(x.r.Context(), func() {
 			if x.clientLeft() {
 				x.cancel(errClientGone)
 			}
 		})()
 	}
-	defer x.cancel(nil)
 	x.dog = watchdog{
 		request: x.requestTimeout, responseStart: x.responseStartTimeout, idle: x.settings.IdleTimeout,
 		read: x.settings.ClientReadTimeout, write: x.settings.ClientWriteTimeout,
@@ -196,11 +200,23 @@ func (x *exchange) forward() {
 	if !x.mayUpgrade(r.Header) {
 		delete(r.Header, "Upgrade")
 	}
-	x.p.forwarder.ServeHTTP(x.w, r)
+	x.p.forwarder.ServeHTTP(&x.w, r)
 }
 
-// exchangeKey is the context key of the exchange within the forwarder's hooks.
+// exchangeContext tells the forwarder's hooks which exchange they work for.
+type exchangeContext struct {
+	context.Context
+	x *exchange
+}
+
 type exchangeKey struct{}
+
+func (c exchangeContext) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return c.x
+	}
+	return c.Context.Value(key)
+}
 
 func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
 
@@ -214,9 +230,7 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	// net/http sees it only if it comes late.
 	out.Close = pr.In.Method == http.MethodHead
 
-	peer := x.settings.peer(pr.In.RemoteAddr)
-	peer.scheme, peer.version = x.received()
-	peer.forward(pr.In.Header, out.Header, pr.In.Host)
+	x.forwardPeer(out.Header)
 
 	if x.body == nil {
 		switch pr.In.Method {
@@ -239,19 +253,21 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	}
 }
 
-// received says how the request came: the scheme, and the protocol's version.
-func (x *exchange) received() (scheme, version string) {
-	scheme, version = "http", "1.1"
-	if x.r.TLS != nil || connInfoOf(x.r.Context()).tls {
-		scheme = "https"
+// forwardPeer sets on out the fields that tell the function who called.
+func (x *exchange) forwardPeer(out http.Header) {
+	info := connInfoOf(x.r.Context())
+	peer := x.settings.peer(info.addr)
+	peer.scheme, peer.version = "http", "1.1"
+	if x.r.TLS != nil || info.tls {
+		peer.scheme = "https"
 	}
 	switch {
 	case x.r.ProtoMajor == 2:
-		version = "2.0"
+		peer.version = "2.0"
 	case x.r.ProtoMinor == 0:
-		version = "1.0"
+		peer.version = "1.0"
 	}
-	return scheme, version
+	peer.forward(x.r.Header, out, info.client, x.r.Host)
 }
 
 // responded sees the final head of the function's answer before the client does.
@@ -271,7 +287,8 @@ func (p *Proxy) responded(res *http.Response) error {
 	if len(res.Trailer) > 0 && x.r.ProtoMajor == 1 {
 		res.Header.Del("Content-Length") // HTTP/1.1 has trailers in chunked bodies only
 	}
-	res.Body = &responseBody{ReadCloser: res.Body, x: x}
+	x.bodies.response = responseBody{ReadCloser: res.Body, x: x}
+	res.Body = &x.bodies.response
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -12,13 +13,7 @@ import (
 func (x *stream) appendRequest(b []byte) []byte {
 	r, p := &x.request, x.c.peer(x.settings)
 	for i := range r.Len() {
-		name := r.Name(i)
-		switch name[0] | 0x20 { // none but these can be vouched fields
-		case 'x', 'f', 'w':
-		default:
-			continue
-		}
-		n := view(name)
+		n := view(r.Name(i))
 		if !vouched(n) {
 			continue
 		}
@@ -122,14 +117,12 @@ func (x *stream) appendOr(b []byte, name string, p *peer, own string) []byte {
 // force.
 func (c *clientConn) peer(s *Settings) *peer {
 	if c.peerOf != s {
-		c.peerOf, c.peerIs = s, s.peer(c.remote)
+		var addr netip.Addr
+		addr, c.client = peerAddr(c.remote)
+		c.peerOf, c.peerIs = s, s.peer(addr)
 		c.peerIs.scheme = "http"
 		if c.tls {
 			c.peerIs.scheme = "https"
-		}
-		c.client = "unknown"
-		if c.peerIs.addr.IsValid() {
-			c.client = c.peerIs.addr.String()
 		}
 	}
 	return &c.peerIs

@@ -28,7 +28,7 @@ func (x *exchange) tunnel(res *http.Response) error {
 	if !ok || !x.mayUpgrade(res.Request.Header) || !strings.EqualFold(res.Header.Get("Upgrade"), "websocket") {
 		return errUpgrade
 	}
-	client, buffered, err := x.rc.Hijack()
+	client, buffered, err := x.control().Hijack()
 	if err != nil {
 		return err
 	}

@@ -68,6 +68,7 @@ func (s *sidecar) run(loaded *config.Loaded) (int, error) {
 
 	c := loaded.Config
 	s.log.Info("starting", "version", buildVersion(), "function", c.Function.Name, "upstream", c.Upstream.Scheme+"://"+c.Upstream.Address)
+	giveHeapRoom()
 	s.servePublic()
 	var function *child.Child
 	ended := make(<-chan struct{}) // never, without a child
