@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // Dashboards, rules and alerts on real parts: a fleet of weirs in trouble of every
@@ -39,10 +41,14 @@ type fleet struct {
 	flakyFile    string
 	// down has no function.
 	downAddr string
+	// mail gets more asynchronous calls than it can run, and some fail for good.
+	mail        *function
+	mailClients *clients
 }
 
 // rulesInHaste are the committed rules, but that an alert is sent after two seconds
-// where it says minutes, and that five minutes of a rate are ten seconds.
+// where it says minutes, that five and ten minutes of a rate are ten seconds, and that
+// a queue which is three seconds late is five minutes late.
 func rulesInHaste(t testing.TB) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dashboardFiles, "prometheus", "weir.rules.yaml"))
@@ -54,8 +60,13 @@ func rulesInHaste(t testing.TB) string {
 		t.Fatalf("only %d alerts say for how long", n)
 	}
 	path := filepath.Join(t.TempDir(), "rules.yaml")
-	hasty := strings.ReplaceAll(string(hold.ReplaceAll(text, []byte("${1}2s"))), "[5m]", "["+rateWindow.String()+"]")
-	writeFile(t, path, hasty)
+	const late = "(weir_async_oldest_age_seconds) > 300"
+	if !strings.Contains(string(text), late) {
+		t.Fatalf("no rule asks for %s", late)
+	}
+	window := "[" + rateWindow.String() + "]"
+	hasty := strings.NewReplacer("[5m]", window, "[10m]", window, late, strings.Replace(late, "300", "3", 1))
+	writeFile(t, path, hasty.Replace(string(hold.ReplaceAll(text, []byte("${1}2s")))))
 	return path
 }
 
@@ -116,6 +127,8 @@ func startFleet(t *testing.T) *fleet {
 	f.counted = newFunction(t, http.HandlerFunc(takes))
 	cart, report, leaving := newFunction(t, http.HandlerFunc(takes)), newFunction(t, http.HandlerFunc(takes)), newHolding(t)
 	flaky := newFunction(t, http.HandlerFunc(fails))
+	f.mail = newFunction(t, http.HandlerFunc(fails))
+	nats := startNATS(t)
 	f.flakyFile = configFile(t, "limits: {max_inflight: 50}\n")
 
 	countedWeir := start(t, "--upstream="+f.counted.url(), "--function=counted", "--max-inflight=12")
@@ -130,6 +143,10 @@ func startFleet(t *testing.T) *fleet {
 	restarted := []string{"--upstream=" + cart.url(), "--function=restarted", "--metrics-listen=" + freePort(t)}
 	restartedWeir := start(t, restarted...)
 
+	mailWeir := start(t, "--upstream="+f.mail.url(), "--function=mail", "--max-inflight=2", "--async", "--async-dir="+t.TempDir(), "--async-any-filesystem",
+		"--async-attempts=2", "--async-backoff=10ms", "--drain-timeout=10s")
+	queuelessWeir := start(t, "--upstream="+cart.url(), "--function=queueless", "--async", "--nats-url="+nats.ClientURL())
+
 	f.prometheus = startFleetPrometheus(t, f.alertmanager, []scraped{
 		{"counted", "", []string{countedWeir.metrics}},
 		{"shop", "shop", []string{cartWeirs[0].metrics, cartWeirs[1].metrics, reportWeir.metrics}},
@@ -137,6 +154,8 @@ func startFleet(t *testing.T) *fleet {
 		{"down", "edge", []string{downWeir.metrics}},
 		{"leaving", "edge", []string{leavingWeir.metrics}},
 		{"restarted", "edge", []string{restartedWeir.metrics}},
+		{"mail", "edge", []string{mailWeir.metrics}},
+		{"queueless", "edge", []string{queuelessWeir.metrics}},
 	})
 	for _, w := range []*weir{countedWeir, cartWeirs[0], cartWeirs[1], reportWeir, flakyWeir, leavingWeir, restartedWeir} {
 		w.awaitReady(t)
@@ -145,7 +164,7 @@ func startFleet(t *testing.T) *fleet {
 	soon := func(pause time.Duration) func(int) time.Duration {
 		return func(int) time.Duration { return pause }
 	}
-	f.countedClients, f.flakyClients = newClients(t), newClients(t)
+	f.countedClients, f.flakyClients, f.mailClients = newClients(t), newClients(t), newClients(t)
 	f.countedClients.keep(t, 16, callFor(countedWeir, 300*time.Millisecond, 1200*time.Millisecond, 500*time.Millisecond, 800*time.Millisecond),
 		func(status int) time.Duration {
 			if status == http.StatusTooManyRequests {
@@ -164,13 +183,34 @@ func startFleet(t *testing.T) *fleet {
 	impatient := newClients(t)
 	impatient.http.Timeout = 200 * time.Millisecond
 	impatient.keep(t, 2, callFor(flakyWeir, time.Second), soon(50*time.Millisecond))
+	f.mailClients.keep(t, 2, func(worker, n int) string {
+		return fmt.Sprintf("http://%s/async-function/mail/?for=200ms&fail=%v", mailWeir.data, n%4 == 0)
+	}, soon(100*time.Millisecond))
 	newClients(t).keep(t, 2, callFor(downWeir, time.Second), soon(100*time.Millisecond))
 	f.loaded = time.Now()
 
+	queuelessWeir.awaitMetric(t, 1, "weir_queue_up")
+	nats.Shutdown()
+	queuelessWeir.awaitMetric(t, 0, "weir_queue_up")
 	f.drain(t, leavingWeir, leaving)
 	f.restart(t, restartedWeir, restarted)
 	f.reload(t, flakyWeir)
 	return f
+}
+
+// startNATS starts a NATS server of its own, with JetStream.
+func startNATS(t testing.TB) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true, SyncAlways: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(patience) {
+		t.Fatalf("the NATS server did not take connections within %v", patience)
+	}
+	return s
 }
 
 // fails answers 500 where it is asked to, and otherwise as takes does.
@@ -235,7 +275,7 @@ func (f *fleet) reload(t *testing.T, w *weir) {
 
 // figures compares what panels show with what the load generator counted.
 func (f *fleet) figures(t *testing.T) {
-	functionBoard, fleetBoard := readBoard(t, "weir-function.json"), readBoard(t, "weir-fleet.json")
+	functionBoard, fleetBoard, asyncBoard := readBoard(t, "weir-function.json"), readBoard(t, "weir-fleet.json"), readBoard(t, "weir-async.json")
 	refused := f.countedClients.answered(http.StatusTooManyRequests)
 	share := func(s span) float64 {
 		return s.increase(refused) / (s.increase(refused) + s.increase(f.counted.ended))
@@ -245,21 +285,23 @@ func (f *fleet) figures(t *testing.T) {
 	}
 	mean := func(s span) float64 { return s.mean(f.counted.running) }
 	for _, c := range []struct {
-		board        board
-		panel        string
-		target       int
-		job          string
-		truth        func(span) float64
-		further, why string
+		board     board
+		panel     string
+		target    int
+		job       string
+		truth     func(span) float64
+		line, why string // line: "" where there is one, "sum" for all of them, or the matcher of one
 	}{
 		{functionBoard, "Requests", 0, "counted", rate(f.counted.ended), "", "the function's own count"},
 		{functionBoard, "Refused", 0, "counted", share, "", "the callers' count of 429"},
-		{functionBoard, "Refused, by reason", 0, "counted", rate(refused), `{reason="max_inflight"}`, "the callers' count of 429"},
+		{functionBoard, "Refused, by reason", 0, "counted", rate(refused), `reason="max_inflight"`, "the callers' count of 429"},
 		{functionBoard, "Mean concurrency: exact, and rate times duration", 0, "counted", mean, "", "the function's own integral"},
 		{
 			functionBoard, "5xx of the function, by instance", 0, "flaky",
 			rate(f.flakyClients.answered(http.StatusInternalServerError)), "", "the callers' count of 500",
 		},
+		{asyncBoard, "Accepted and ended", 0, "mail", rate(f.mailClients.answered(http.StatusAccepted)), "", "the callers' count of 202"},
+		{asyncBoard, "Attempts, by outcome", 0, "mail", func(s span) float64 { return s.increase(f.mail.ended) / s.seconds() }, "sum", "the function's own count"},
 		{fleetBoard, "Saturation, by function", 0, "counted", func(s span) float64 { return mean(s) / 12 }, "", "the function's own integral"},
 		{fleetBoard, "Refused, by function", 0, "counted", share, "", "the callers' count of 429"},
 		{fleetBoard, "Requests, by function", 0, "counted", rate(f.counted.ended), "", "the function's own count"},
@@ -267,9 +309,12 @@ func (f *fleet) figures(t *testing.T) {
 		t.Run(c.board.UID+"_"+strings.ReplaceAll(c.panel, " ", "_"), func(t *testing.T) {
 			target := c.board.panel(t, c.panel).Targets[c.target]
 			expr := all().with("job", c.job).with("function", c.job).in(t, target.Expr)
-			if c.further != "" {
-				// One of the lines.
-				expr = strings.Replace(expr, `instance=~".+"`, `instance=~".+",reason="max_inflight"`, 1)
+			switch c.line {
+			case "":
+			case "sum":
+				expr = "sum(" + expr + ")"
+			default:
+				expr = strings.Replace(expr, `instance=~".+"`, `instance=~".+", `+c.line, 1)
 			}
 			f.prometheus.compare(t, figure{c.panel + " (" + c.why + ")", c.job, expr, c.truth}, f.loaded)
 		})
@@ -293,7 +338,7 @@ func (f *fleet) figures(t *testing.T) {
 // variables executes each variable's query with everything chosen, and, where it
 // depends on others, with one of their values.
 func (f *fleet) variables(t *testing.T, from, to time.Time) {
-	for _, name := range []string{"weir-fleet.json", "weir-function.json"} {
+	for _, name := range []string{"weir-fleet.json", "weir-function.json", "weir-async.json"} {
 		b := readBoard(t, name)
 		for _, v := range b.Templating.List {
 			if v.Type != "query" {
@@ -318,7 +363,7 @@ func (f *fleet) variables(t *testing.T, from, to time.Time) {
 }
 
 func (f *fleet) annotations(t *testing.T, from, to time.Time) {
-	for _, name := range []string{"weir-fleet.json", "weir-function.json"} {
+	for _, name := range []string{"weir-fleet.json", "weir-function.json", "weir-async.json"} {
 		b := readBoard(t, name)
 		for _, a := range b.Annotations.List {
 			found := f.prometheus.run(t, boardTarget{}, all().with("function", "flaky").in(t, a.Expr), from, to)
@@ -360,6 +405,7 @@ func (f *fleet) panels(t *testing.T, from, to time.Time) {
 	functions := map[string][]string{
 		"weir-fleet.json":    {""},
 		"weir-function.json": {"counted", "cart", "report", "flaky", "down", "leaving", "restarted"},
+		"weir-async.json":    {"mail", "queueless"},
 	}
 	var out []recorded
 	for name, chosen := range functions {
@@ -474,6 +520,9 @@ func (f *fleet) alerts(t *testing.T) {
 		{"WeirReloadFailed", "function", "flaky"},
 		{"WeirRestarting", "function", "restarted"},
 		{"WeirDown", "job", "leaving"},
+		{"WeirAsyncBacklog", "function", "mail"},
+		{"WeirDeadLetters", "function", "mail"},
+		{"WeirQueueDown", "function", "queueless", "severity", "critical"},
 	} {
 		n := f.alertmanager.await(t, want[0], "firing", want[1:]...)
 		for _, key := range []string{"summary", "description", "runbook_url"} {

@@ -22,6 +22,7 @@ const pictures = [
   { name: 'weir-fleet', function: '', docs: 976 },
   { name: 'weir-function', function: 'cart', docs: 1014 },
   ...['counted', 'report', 'flaky', 'down', 'leaving', 'restarted'].map((f) => ({ name: 'weir-function', function: f })),
+  { name: 'weir-async', function: 'mail' },
   { name: 'weir-fleet', function: '', mode: 'light' },
 ];
 
