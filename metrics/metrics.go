@@ -37,9 +37,10 @@ type Metrics struct {
 	throttles map[limits.Reason]prometheus.Counter
 
 	requestDuration  prometheus.Histogram
-	upstreamDuration prometheus.Observer
+	upstreamDuration prometheus.Histogram
 	queueWait        prometheus.Observer
 	proxyOverhead    prometheus.Observer
+	exemplars        exemplars
 
 	upstreamUp        prometheus.Gauge
 	reloadSuccessful  prometheus.Gauge
@@ -133,6 +134,9 @@ type Request struct {
 	Duration time.Duration // from a complete head to the last byte
 	Waited   time.Duration // for a slot
 	Upstream time.Duration // from handing it to the function to the end of its answer; 0 if it got none of it
+	// Traceparent is the field of that name (W3C Trace Context), "" where there is
+	// none: for exemplars of traces that are recorded.
+	Traceparent string
 }
 
 // Ended counts one request.
@@ -144,12 +148,16 @@ func (m *Metrics) Ended(r Request) {
 	if !r.Admitted {
 		return
 	}
-	m.requestDuration.Observe(r.Duration.Seconds())
+	var exemplar prometheus.Labels
+	if r.Traceparent != "" {
+		exemplar = m.exemplars.labels(r.Traceparent, time.Now())
+	}
+	observe(m.requestDuration, r.Duration.Seconds(), exemplar)
 	if r.Waited > 0 {
 		m.queueWait.Observe(r.Waited.Seconds())
 	}
 	if r.Upstream > 0 {
-		m.upstreamDuration.Observe(r.Upstream.Seconds())
+		observe(m.upstreamDuration, r.Upstream.Seconds(), exemplar)
 	}
 	m.proxyOverhead.Observe(max(r.Duration-r.Waited-r.Upstream, 0).Seconds())
 }

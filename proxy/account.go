@@ -13,6 +13,7 @@ import (
 // carried it. Times are on the clock.
 type account struct {
 	method, target, proto, client string
+	traceparent                   string // the field of that name
 
 	began      time.Duration // the head was complete
 	handedOver time.Duration // to the function, once admitted
@@ -45,7 +46,7 @@ func (p *Proxy) settle(s *Settings, slot *limits.Slot, a *account) {
 	default:
 		ended := metrics.Request{
 			Mode: metrics.Sync, Origin: v.origin, Status: v.status, Method: a.method,
-			Admitted: a.admitted, Duration: now - a.began, Waited: waited,
+			Admitted: a.admitted, Duration: now - a.began, Waited: waited, Traceparent: a.traceparent,
 		}
 		if a.admitted {
 			ended.Upstream = now - a.handedOver

@@ -167,7 +167,8 @@ func (x *exchange) finish() {
 	}
 	a := account{
 		method: x.r.Method, target: x.r.RequestURI, proto: x.r.Proto, client: x.r.RemoteAddr,
-		began: x.began, handedOver: x.handedOver, answered: time.Duration(x.answered.Load()),
+		traceparent: x.r.Header.Get("Traceparent"),
+		began:       x.began, handedOver: x.handedOver, answered: time.Duration(x.answered.Load()),
 		admitted: x.admitted, accepted: x.accepted, status: x.w.status, cause: cause,
 	}
 	if x.seat != nil {

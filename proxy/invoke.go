@@ -31,7 +31,7 @@ type Invocation struct {
 func (p *Proxy) Invoke(ctx context.Context, i *Invocation, keep int64) (res *AsyncResponse, dropped bool, err error) {
 	began := clock()
 	defer func() {
-		ended := metrics.Request{Mode: metrics.Async, Method: i.Method, Admitted: true, Duration: clock() - began, Upstream: clock() - began}
+		ended := metrics.Request{Mode: metrics.Async, Method: i.Method, Admitted: true, Duration: clock() - began, Upstream: clock() - began, Traceparent: i.Header.Get("Traceparent")}
 		if err == nil {
 			ended.Origin, ended.Status = metrics.OriginFunction, res.Status
 		} else {

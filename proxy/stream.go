@@ -445,6 +445,9 @@ func (x *stream) failure() error {
 // ended it.
 func (x *stream) settle(err error) {
 	x.account.cause = err
+	if x.account.admitted {
+		x.account.traceparent = view(x.request.Get("Traceparent"))
+	}
 	x.seat.leave()
 	x.c.e.p.settle(x.settings, &x.slot, &x.account)
 }
