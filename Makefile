@@ -117,6 +117,20 @@ bench: ## measure weir beside HAProxy, nginx and a net/http ReverseProxy, in 12 
 bench-micro: ## what parsing, entering and leaving, observing cost, with allocations
 	go test -run '^$$' -bench . -benchmem ./limits ./metrics ./proxy/h1
 
+.PHONY: manuals
+manuals: ## write manual pages and completions to bin/manuals, generated from the commands
+	rm -rf bin/manuals
+	go run -tags manuals ./cmd/weir bin/manuals
+	go run -tags manuals ./cmd/weirctl bin/manuals
+
+.PHONY: release-check
+release-check: $(TOOLS)/goreleaser ## build a release twice, without publishing it, and compare; look into packages and image
+	scripts/release-check $(abspath $(TOOLS))/goreleaser
+
+.PHONY: check-charts
+check-charts: ## render the Helm chart and the kustomize component with Helm's and kustomize's libraries
+	go -C deploy/charts test ./...
+
 .PHONY: idle
 idle: ## measure memory and CPU of a sidecar that has nothing to do
 	go run ./scripts/idle
@@ -138,3 +152,7 @@ $(TOOLS)/gofumpt: tools/go.mod tools/go.sum
 
 $(TOOLS)/gotest: $(wildcard scripts/gotest/*.go) go.mod
 	go build -o $@ ./scripts/gotest
+
+# A module of its own: what goreleaser needs is ten times what weir does.
+$(TOOLS)/goreleaser: tools/release/go.mod tools/release/go.sum
+	go -C tools/release build -o ../../$@ github.com/goreleaser/goreleaser/v2

@@ -45,8 +45,8 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// run executes one command line and returns the exit code.
-func run(args, environ []string, stdout, stderr io.Writer) int {
+// newRoot makes the whole of the command line.
+func newRoot(environ []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "weir",
 		Short: "A sidecar that holds a function's load to what it can run",
@@ -56,14 +56,19 @@ exactly, and exports all of it to Prometheus.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
 	root.AddCommand(runCommand(environ), demoCommand(), checkCommand(), healthCommand(environ), drainCommand(), versionCommand())
+	return root
+}
 
+// run executes one command line and returns the exit code.
+func run(args, environ []string, stdout, stderr io.Writer) int {
+	root := newRoot(environ)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
 	err := root.Execute()
 	if err == nil {
 		return exitOK

@@ -36,9 +36,7 @@ arguments; 3 no sidecar answers.`,
 		return usageError("%w\nSee '%s --help'", err, c.CommandPath())
 	})
 	root.AddCommand(
-		t.callsCommand(),
 		t.dashboardsCommand(),
-		t.deadLettersCommand(),
 		t.drainCommand(),
 		t.inflightCommand(),
 		inject.Command("weir:"+version),
