@@ -97,6 +97,8 @@ func (x *exchange) acceptance(spilled bool) error {
 		return errAsyncGRPC
 	case x.r.Header.Get("Upgrade") != "" && x.r.ProtoMajor == 1:
 		return errAsyncUpgrade
+	case x.r.Header.Get("X-Callback-Url") != "" && !spilled:
+		return errAsyncCallback
 	case p.draining.Load():
 		return &limits.Throttle{Reason: limits.ReasonDraining, RetryAfter: time.Second}
 	}

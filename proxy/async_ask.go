@@ -12,6 +12,7 @@ import (
 var (
 	errAsyncGRPC     = errors.New("gRPC calls cannot be run asynchronously")
 	errAsyncUpgrade  = errors.New("a request that upgrades its connection cannot be run asynchronously")
+	errAsyncCallback = errors.New("callbacks (X-Callback-Url) are not available in this version: ask for the call at its Location instead")
 	errAsyncFunction = errors.New("this weir stands in front of another function")
 	errAsyncDelay    = errors.New("the delay is not a time from 0 to 24 hours: X-Fc-Async-Delay takes seconds, Weir-Delay a duration such as 90s")
 	errAsyncKey      = errors.New("the idempotency key is empty, longer than 255 bytes, or two that differ were sent")

@@ -183,7 +183,7 @@ func detail(err error) string {
 	for _, known := range []error{
 		errRequestTimeout, errResponseStartTimeout, errIdle,
 		errClientSlowToSend, errHeadTimeout, errMalformedBody, errMethod, errTarget, errConnect, errUpgrade, errShutdown, errInternal,
-		ErrKeyReused, ErrHeadTooLarge, ErrQueueUnavailable, ErrOutcomeUnknown, errTooMuchBody, errAsyncDelay, errAsyncKey, errAsyncUpgrade, errAsyncFunction, errAsyncGRPC,
+		ErrKeyReused, ErrHeadTooLarge, ErrQueueUnavailable, ErrOutcomeUnknown, errTooMuchBody, errAsyncDelay, errAsyncKey, errAsyncUpgrade, errAsyncFunction, errAsyncGRPC, errAsyncCallback,
 	} {
 		if errors.Is(err, known) {
 			return sentence(known.Error())

@@ -85,7 +85,7 @@ func statusFor(err error) verdict {
 		return verdict{http.StatusRequestHeaderFieldsTooLarge, metrics.OriginWeir, "http_request_error"}
 	case errors.Is(err, errAsyncFunction):
 		return verdict{http.StatusNotFound, metrics.OriginWeir, "http_request_error"}
-	case errors.Is(err, errAsyncGRPC):
+	case errors.Is(err, errAsyncGRPC), errors.Is(err, errAsyncCallback):
 		return verdict{http.StatusNotImplemented, metrics.OriginWeir, "http_request_error"}
 	case errors.Is(err, errInternal):
 		return verdict{http.StatusInternalServerError, metrics.OriginWeir, "proxy_internal_error"}

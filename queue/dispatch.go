@@ -60,6 +60,7 @@ func (q *Queue) Run(ctx context.Context) {
 		more = e.More
 		a := q.admit(e)
 		if a == nil {
+			e.Leave()
 			slot.Leave(limits.Refused)
 			continue
 		}
@@ -72,22 +73,24 @@ func (q *Queue) Run(ctx context.Context) {
 func (q *Queue) awaitEntry(ctx context.Context) bool {
 	timer := time.NewTimer(q.poll)
 	defer timer.Stop()
+	soon := q.poll // after a wake-up, sooner: a store may take a moment to see an entry
 	for {
 		select {
 		case <-ctx.Done():
 			return false
 		case <-q.wake:
-			return !q.isStopped()
+			soon = min(time.Millisecond, q.poll)
 		case <-timer.C:
-			if q.isStopped() {
-				return false
-			}
-			timer.Reset(q.poll)
-			// What is wrong shows in Up, and in the next commit.
-			if pending, err := q.store.Pending(ctx); err == nil && pending {
-				return true
-			}
+			soon = min(2*soon, q.poll)
 		}
+		if q.isStopped() {
+			return false
+		}
+		// What is wrong shows in Up, and in the next commit.
+		if pending, err := q.store.Pending(ctx); err == nil && pending {
+			return true
+		}
+		timer.Reset(soon)
 	}
 }
 

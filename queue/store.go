@@ -46,7 +46,7 @@ type Change struct {
 	Ticket int       // of the entry
 	// Key is taken for the call; it must be free.
 	Key *Key
-	// Response is kept beside the record.
+	// Response is kept with the record, until that is replaced.
 	Response *Response
 	// Dead puts the call among the dead letters. Its Record is Change.Record.
 	Dead *DeadLetter
@@ -74,6 +74,8 @@ type Handle interface {
 	Done() error
 	// Return gives it back at once, ahead of what came after it.
 	Return() error
+	// Leave does nothing for it any more: its hold lapses.
+	Leave()
 }
 
 // Stats counts what a Store holds.
@@ -114,7 +116,8 @@ type Store interface {
 	// RemoveDeadLetter forgets one. What is not there is no error.
 	RemoveDeadLetter(ctx context.Context, id ID) error
 
-	// Pending reports whether Fetch would find an entry.
+	// Pending reports whether Fetch may find an entry: one that waits, was returned,
+	// or whose hold may have lapsed.
 	Pending(ctx context.Context) (bool, error)
 	Stats(ctx context.Context) (Stats, error)
 	// Up is nil while the store takes changes, and else says why it does not.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -65,15 +66,28 @@ func (s *Store) commits() {
 	}
 }
 
+// smallGroup is how many writes go side by side rather than in a batch, which costs
+// the server a file of its own before it is worth it.
+const smallGroup = 8
+
 // commitAll publishes the writes in one batch. A batch is refused as a whole for the
 // sake of one message; then each goes by itself.
 func (s *Store) commitAll(batch []*write) {
+	if len(batch) <= smallGroup {
+		var group sync.WaitGroup
+		for _, w := range batch[1:] {
+			group.Go(func() { w.finish(s.publish(w.msgs)) })
+		}
+		batch[0].finish(s.publish(batch[0].msgs))
+		group.Wait()
+		return
+	}
 	var msgs []*nats.Msg
 	for _, w := range batch {
 		msgs = append(msgs, w.msgs...)
 	}
 	last, err := s.publish(msgs)
-	if len(batch) > 1 && err != nil && !errors.Is(err, queue.ErrUnknown) && !errors.Is(err, queue.ErrUnavailable) {
+	if err != nil && !errors.Is(err, queue.ErrUnknown) && !errors.Is(err, queue.ErrUnavailable) {
 		for _, w := range batch {
 			for _, m := range w.msgs {
 				unbatch(m)
@@ -230,20 +244,13 @@ func (s *Store) messages(c *queue.Change) ([]*nats.Msg, error) {
 		expire(m, c.KeepKey)
 		msgs = append(msgs, m)
 	}
-	if c.Response != nil {
-		data, err := c.Response.MarshalBinary()
-		if err != nil {
-			return nil, err
-		}
-		msgs = append(msgs, replace(n.result(c.Record.ID), data, c.Keep))
-	}
 	if c.Entry != nil {
 		msgs = append(msgs, s.entryMessage(c))
 	}
 	if r := c.Record; r != nil {
-		data, err := json.Marshal(r)
+		data, err := encodeRecord(r, c.Response)
 		if err != nil {
-			return nil, fmt.Errorf("jetstream: a record that cannot be written: %w", err)
+			return nil, err
 		}
 		keep := time.Duration(0)
 		if r.State.Final() {
@@ -260,7 +267,11 @@ func (s *Store) messages(c *queue.Change) ([]*nats.Msg, error) {
 			if c.Dead.Call.BodySize > 0 {
 				set(grave, sizeField, strconv.FormatInt(c.Dead.Call.BodySize, 10))
 			}
-			msgs = append(msgs, grave, replace(n.dead(r.ID), m.Data, c.KeepDead))
+			dead, err := encodeRecord(r, nil) // to be listed: without the response
+			if err != nil {
+				return nil, err
+			}
+			msgs = append(msgs, grave, replace(n.dead(r.ID), dead, c.KeepDead))
 		}
 		msgs = append(msgs, m)
 	}

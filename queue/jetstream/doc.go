@@ -7,9 +7,8 @@
 //
 //	todo.<bucket>  entries that are due, in order; a consumer takes them
 //	due.<id>       entries that are not: message schedules that end up in todo
-//	call.<id>      the record, replaced as a whole; of a call that has had none
-//	               of its attempts yet there is only its entry
-//	result.<id>    the response
+//	call.<id>      the record with the response, replaced as a whole; of a call that
+//	               has had none of its attempts yet there is only its entry
 //	key.<hash>     an idempotency key
 //	dead.<id>      the record of a dead letter
 //	grave.<id>     its call and last response

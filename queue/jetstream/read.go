@@ -44,9 +44,38 @@ func (s *Store) Record(ctx context.Context, id queue.ID) (*queue.Record, error) 
 	return readRecord(m.Data, m.Sequence)
 }
 
+// encodeRecord writes a record and, behind it, the response of a call that has one:
+// a change of both is then one message.
+func encodeRecord(r *queue.Record, res *queue.Response) ([]byte, error) {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: a record that cannot be written: %w", err)
+	}
+	b := binary.AppendUvarint(make([]byte, 0, len(data)+8), uint64(len(data)))
+	b = append(b, data...)
+	if res == nil {
+		return b, nil
+	}
+	response, err := res.MarshalBinary()
+	return append(b, response...), err
+}
+
+// splitRecord parts what encodeRecord wrote.
+func splitRecord(data []byte, revision uint64) (record, response []byte, err error) {
+	n, size := binary.Uvarint(data)
+	if size <= 0 || n > uint64(len(data)-size) {
+		return nil, nil, fmt.Errorf("jetstream: the record at %d cannot be read", revision)
+	}
+	return data[size : size+int(n)], data[size+int(n):], nil
+}
+
 func readRecord(data []byte, revision uint64) (*queue.Record, error) {
+	record, _, err := splitRecord(data, revision)
+	if err != nil {
+		return nil, err
+	}
 	r := &queue.Record{}
-	if err := json.Unmarshal(data, r); err != nil {
+	if err := json.Unmarshal(record, r); err != nil {
 		return nil, fmt.Errorf("jetstream: the record at %d: %w", revision, err)
 	}
 	r.Revision = revision
@@ -165,12 +194,19 @@ func (s *Store) scan(ctx context.Context, r *getRequest, each func(*stored) erro
 
 // Response implements queue.Store.
 func (s *Store) Response(ctx context.Context, id queue.ID) (*queue.Response, error) {
-	m, err := s.last(ctx, s.names.result(id))
+	m, err := s.last(ctx, s.names.call(id))
 	if err != nil {
 		return nil, err
 	}
+	_, response, err := splitRecord(m.Data, m.Sequence)
+	if err != nil {
+		return nil, err
+	}
+	if len(response) == 0 {
+		return nil, queue.ErrNotFound
+	}
 	r := &queue.Response{}
-	if err := r.UnmarshalBinary(m.Data); err != nil {
+	if err := r.UnmarshalBinary(response); err != nil {
 		return nil, err
 	}
 	return r, nil

@@ -57,13 +57,26 @@ func (s *Store) Pending(ctx context.Context) (bool, error) {
 	if err := s.Up(); err != nil {
 		return false, err
 	}
-	c, err := s.session.Load().stream.Consumer(ctx, dispatchConsumer)
+	session := s.session.Load()
+	held := session.held.Load()
+	c, err := session.stream.Consumer(ctx, dispatchConsumer)
 	if err != nil {
 		return false, fmt.Errorf("jetstream: asking for the consumer %s: %w", dispatchConsumer, err)
 	}
 	info := c.CachedInfo()
-	// What is held may have lapsed; only a fetch can tell.
-	return info.NumPending > 0 || info.NumRedelivered > 0, nil
+	if info.NumPending > 0 {
+		return true, nil
+	}
+	if int64(info.NumAckPending) <= held {
+		return false, nil
+	}
+	// Some were returned, or their holds have lapsed, or they are other weirs'. Only a
+	// fetch can tell; where there are others it is not tried all the time.
+	if s.directory != nil {
+		return true, nil
+	}
+	last, now := s.looked.Load(), time.Now().UnixNano()
+	return now-last > int64(s.o.HoldTime)/3 && s.looked.CompareAndSwap(last, now), nil
 }
 
 // Stats implements queue.Store.

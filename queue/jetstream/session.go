@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,6 +23,7 @@ type session struct {
 	objects jetstream.ObjectStore
 	counts  map[string]jetstream.Consumer
 	inbox   inbox
+	held    atomic.Int64 // entries fetched here whose end is not yet told
 }
 
 // startTimeout bounds the start of a server, which reads what it has stored.

@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"weir/queue"
 )
 
@@ -30,6 +28,8 @@ type Store struct {
 
 	down atomic.Pointer[error]
 	room room
+	// looked is when entries of unknown state were last looked for.
+	looked atomic.Int64
 	// searches bounds how many look for a waiting call at once.
 	searches chan struct{}
 }
@@ -230,17 +230,29 @@ func (s *Store) Close() error {
 
 // handle is a queue.Handle: the acknowledgement of a delivered message.
 type handle struct {
-	nc    *nats.Conn
-	reply string
+	session *session
+	reply   string
+	ended   atomic.Bool
 }
 
-func (h handle) Hold() error { return h.nc.Publish(h.reply, []byte("+WPI")) }
-func (h handle) Done() error { return h.nc.Publish(h.reply, []byte("+ACK")) }
+func (h *handle) Hold() error { return h.session.nc.Publish(h.reply, []byte("+WPI")) }
+
+func (h *handle) Done() error {
+	h.Leave()
+	return h.session.nc.Publish(h.reply, []byte("+ACK"))
+}
 
 // Return waits for the server, so that whoever fetches next finds the entry.
-func (h handle) Return() error {
-	_, err := h.nc.Request(h.reply, []byte("-NAK"), returnTimeout)
+func (h *handle) Return() error {
+	h.Leave()
+	_, err := h.session.nc.Request(h.reply, []byte("-NAK"), returnTimeout)
 	return err
+}
+
+func (h *handle) Leave() {
+	if h.ended.CompareAndSwap(false, true) {
+		h.session.held.Add(-1)
+	}
 }
 
 const returnTimeout = 5 * time.Second

@@ -37,12 +37,11 @@ func shortHash(s string) string {
 func (n names) todo(id queue.ID) string {
 	return n.prefix + "todo." + strconv.Itoa(id.Bucket(buckets))
 }
-func (n names) due(id queue.ID) string    { return n.prefix + "due." + string(id) }
-func (n names) call(id queue.ID) string   { return n.prefix + "call." + string(id) }
-func (n names) result(id queue.ID) string { return n.prefix + "result." + string(id) }
-func (n names) dead(id queue.ID) string   { return n.prefix + "dead." + string(id) }
-func (n names) grave(id queue.ID) string  { return n.prefix + "grave." + string(id) }
-func (n names) probe() string             { return n.prefix + "probe" }
+func (n names) due(id queue.ID) string   { return n.prefix + "due." + string(id) }
+func (n names) call(id queue.ID) string  { return n.prefix + "call." + string(id) }
+func (n names) dead(id queue.ID) string  { return n.prefix + "dead." + string(id) }
+func (n names) grave(id queue.ID) string { return n.prefix + "grave." + string(id) }
+func (n names) probe() string            { return n.prefix + "probe" }
 
 // key names a caller's key, which may hold anything.
 func (n names) key(key string) string {

@@ -207,6 +207,14 @@ func holdLapses(t *testing.T, s *stage) {
 	if e := s.tryFetch(); e != nil && time.Since(began) < s.store.HoldTime() {
 		t.Fatal("a held entry was fetched")
 	}
+	first.Leave()
+	s.until("the lapsed entry is pending", func() bool {
+		pending, err := s.store.Pending(ctx(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pending
+	})
 	second := s.fetch()
 	if second.Call.ID != c.ID || second.Place != first.Place {
 		t.Errorf("got %s at %d, want %s at %d", second.Call.ID, second.Place, c.ID, first.Place)
@@ -242,6 +250,9 @@ func returned(t *testing.T, s *stage) {
 	e := s.fetch()
 	if err := e.Return(); err != nil {
 		t.Fatal(err)
+	}
+	if pending, err := s.store.Pending(ctx(t)); err != nil || !pending {
+		t.Errorf("after a return: pending is %v, %v", pending, err)
 	}
 	if e := s.fetch(); e.Call.ID != first.ID {
 		t.Errorf("after a return came %q", e.Call.Body)
