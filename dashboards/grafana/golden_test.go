@@ -44,7 +44,7 @@ func TestDashboardsAreAsCommitted(t *testing.T) {
 			continue
 		}
 		if string(committed) != string(d.JSON) {
-			t.Errorf("%s is not what the definitions say: go test ./dashboards/{grafana,rules} -update", path)
+			t.Errorf("%s is not what the definitions and docs/runbook.md say: go test ./dashboards/{grafana,rules} -update", path)
 		}
 	}
 	entries, err := os.ReadDir(directory)
