@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,6 +35,9 @@ type Options struct {
 	ChangeLimits func(api.LimitsChange) error
 	// Drain begins to drain and returns at once. Once is enough.
 	Drain func()
+
+	// Queue is that of asynchronous calls, nil where they are switched off.
+	Queue Queue
 
 	// Token is what operators have to show, nil for none.
 	Token *TokenFile
@@ -69,34 +71,38 @@ func (a *Admin) Run(ctx context.Context) { a.watch.run(ctx) }
 // Handler serves the API and the status page.
 func (a *Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
-	known := map[string][]string{}
 	for _, h := range api.Handlers(a, http.HandlerFunc(a.events), a.failed) {
 		mux.Handle(h.Method+" "+h.Path, h)
-		known[h.Path] = append(known[h.Path], h.Method)
-	}
-	for path, methods := range known {
-		if slices.Contains(methods, http.MethodGet) {
-			methods = append(methods, http.MethodHead)
-		}
-		slices.Sort(methods)
-		allow := strings.Join(methods, ", ")
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Allow", allow)
-			api.WriteProblem(r.Context(), api.ErrMethod, w)
-		})
 	}
 	servePage(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if allow := allowed(mux, r); allow != "" {
+			w.Header().Set("Allow", allow)
+			api.WriteProblem(r.Context(), api.ErrMethod, w)
+			return
+		}
 		api.WriteProblem(r.Context(), api.ErrNotFound, w)
 	})
 	return &guard{token: a.o.Token, known: a.o.ClientCertificates, cross: http.NewCrossOriginProtection(), next: mux}
+}
+
+// allowed lists the methods that mux knows for a path, "" for none.
+func allowed(mux *http.ServeMux, r *http.Request) string {
+	var methods []string
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPost} {
+		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := mux.Handler(other); pattern != "/" {
+			methods = append(methods, method)
+		}
+	}
+	return strings.Join(methods, ", ")
 }
 
 // failed tells the log of an error that is nobody's request's.
 func (a *Admin) failed(err error) { a.o.Log.Error("management API failed", "err", err) }
 
 // State implements api.Service.
-func (a *Admin) State(context.Context) (*api.State, error) {
+func (a *Admin) State(ctx context.Context) (*api.State, error) {
 	g, t, why, failure := a.o.Gate(), a.o.Totals(), a.o.NotReady(), a.o.Failure()
 	return &api.State{
 		Time: time.Now().UTC(), StartedAt: a.started.UTC(), Version: a.o.Version, Function: a.o.Function,
@@ -106,8 +112,8 @@ func (a *Admin) State(context.Context) (*api.State, error) {
 		ConcurrencySeconds: g.ConcurrencySeconds, MeanDurationSeconds: g.MeanDuration.Seconds(),
 		Requests:  api.Requests{Total: t.Requests, ByCodeClass: t.ByCodeClass, ByOrigin: t.ByOrigin},
 		Throttles: throttles(t.Throttles),
-		Limits:    a.o.Limits(),
-		Second:    a.watch.latest(),
+		Limits:    a.o.Limits(), Async: a.async(ctx),
+		Second: a.watch.latest(),
 	}, nil
 }
 

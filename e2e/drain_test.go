@@ -170,7 +170,7 @@ func TestDrainLetsEverybodyFinishWhoIsInside(t *testing.T) {
 func testDrainLetsEverybodyFinish(t *testing.T, engine string) {
 	t.Parallel()
 	f := newHolding(t)
-	w := start(t, engine, "--upstream="+f.url(), "--max-inflight=6", "--overflow=wait", "--queue-timeout=5m", "--drain-timeout=5m")
+	w := start(t, engine, "--upstream="+f.url(), "--max-inflight=6", "--overflow=wait", "--queue-order=fifo", "--queue-timeout=5m", "--drain-timeout=5m")
 	w.awaitReady(t)
 	url := "http://" + w.data
 	clients := manners(t)
@@ -260,7 +260,7 @@ func TestDrainUnderLoadFailsNobody(t *testing.T) {
 func testDrainUnderLoad(t *testing.T, engine string) {
 	t.Parallel()
 	f := newHolding(t)
-	w := start(t, engine, "--upstream="+f.url(), "--max-inflight=8", "--overflow=wait", "--queue-timeout=5m", "--drain-timeout=5m")
+	w := start(t, engine, "--upstream="+f.url(), "--max-inflight=8", "--overflow=wait", "--queue-order=fifo", "--queue-timeout=5m", "--drain-timeout=5m")
 	w.awaitReady(t)
 	url := "http://" + w.data
 	clients := manners(t)

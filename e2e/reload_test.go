@@ -26,7 +26,7 @@ func (w *weir) awaitLines(t testing.TB, n int, msg string, attrs ...string) {
 // dropped for it.
 func TestReloadChangesLimitsLive(t *testing.T) {
 	limits := func(n int) string {
-		return "limits:\n  max_inflight: " + strconv.Itoa(n) + "\n  overflow: wait\n  queue_depth: 100\n  queue_timeout: 5m\n"
+		return "limits:\n  max_inflight: " + strconv.Itoa(n) + "\n  overflow: wait\n  queue_depth: 100\n  queue_timeout: 5m\n  queue_order: fifo\n"
 	}
 	for _, tt := range []struct {
 		name string

@@ -39,6 +39,12 @@ type Client struct {
 	limits       func(context.Context, nothing) (*Limits, error)
 	changeLimits func(context.Context, LimitsChange) (*Limits, error)
 	drain        func(context.Context, nothing) (*Draining, error)
+
+	call, cancelCall func(context.Context, CallQuery) (*Call, error)
+	deadLetters      func(context.Context, DeadLettersQuery) (*DeadLetters, error)
+	removeDeadLetter func(context.Context, CallQuery) (*Removed, error)
+	redrive          func(context.Context, CallQuery) (*Redriven, error)
+	redriveAll       func(context.Context, RedriveQuery) (*Redriven, error)
 }
 
 var _ Service = (*Client)(nil)
@@ -91,6 +97,9 @@ func NewClient(o ClientOptions) (*Client, error) {
 	with := kithttp.SetClient(c.http)
 	c.state, c.history, c.inflight = getState.asker(base, with), getHistory.asker(base, with), getInflight.asker(base, with)
 	c.limits, c.changeLimits, c.drain = getLimits.asker(base, with), patchLimits.asker(base, with), postDrain.asker(base, with)
+	c.call, c.cancelCall = getCall.asker(base, with), deleteCall.asker(base, with)
+	c.deadLetters, c.removeDeadLetter = getDeadLetters.asker(base, with), deleteDeadLetter.asker(base, with)
+	c.redrive, c.redriveAll = postRedrive.asker(base, with), postRedriveAll.asker(base, with)
 	return c, nil
 }
 
@@ -118,6 +127,34 @@ func (c *Client) ChangeLimits(ctx context.Context, q LimitsChange) (*Limits, err
 
 // Drain implements Service.
 func (c *Client) Drain(ctx context.Context) (*Draining, error) { return c.drain(ctx, nothing{}) }
+
+// Call implements Service.
+func (c *Client) Call(ctx context.Context, q CallQuery) (*Call, error) { return c.call(ctx, q) }
+
+// CancelCall implements Service.
+func (c *Client) CancelCall(ctx context.Context, q CallQuery) (*Call, error) {
+	return c.cancelCall(ctx, q)
+}
+
+// DeadLetters implements Service.
+func (c *Client) DeadLetters(ctx context.Context, q DeadLettersQuery) (*DeadLetters, error) {
+	return c.deadLetters(ctx, q)
+}
+
+// RemoveDeadLetter implements Service.
+func (c *Client) RemoveDeadLetter(ctx context.Context, q CallQuery) (*Removed, error) {
+	return c.removeDeadLetter(ctx, q)
+}
+
+// Redrive implements Service.
+func (c *Client) Redrive(ctx context.Context, q CallQuery) (*Redriven, error) {
+	return c.redrive(ctx, q)
+}
+
+// RedriveAll implements Service.
+func (c *Client) RedriveAll(ctx context.Context, q RedriveQuery) (*Redriven, error) {
+	return c.redriveAll(ctx, q)
+}
 
 // authorized sends a token along.
 type authorized struct {

@@ -26,6 +26,11 @@ type fake struct {
 	limits Limits
 	err    error
 
+	call    Call
+	dead    DeadLetters
+	redrive Redriven
+	asked   []any // about calls
+
 	query  InflightQuery
 	change LimitsChange
 	drains int
@@ -42,6 +47,38 @@ func (f *fake) Inflight(_ context.Context, q InflightQuery) (*Inflight, error) {
 func (f *fake) ChangeLimits(_ context.Context, c LimitsChange) (*Limits, error) {
 	f.change = c
 	return &f.limits, f.err
+}
+
+func (f *fake) about(q any) { f.asked = append(f.asked, q) }
+
+func (f *fake) Call(_ context.Context, q CallQuery) (*Call, error) {
+	f.about(q)
+	return &f.call, f.err
+}
+
+func (f *fake) CancelCall(_ context.Context, q CallQuery) (*Call, error) {
+	f.about(q)
+	return &f.call, f.err
+}
+
+func (f *fake) DeadLetters(_ context.Context, q DeadLettersQuery) (*DeadLetters, error) {
+	f.about(q)
+	return &f.dead, f.err
+}
+
+func (f *fake) RemoveDeadLetter(_ context.Context, q CallQuery) (*Removed, error) {
+	f.about(q)
+	return &Removed{q.ID}, f.err
+}
+
+func (f *fake) Redrive(_ context.Context, q CallQuery) (*Redriven, error) {
+	f.about(q)
+	return &f.redrive, f.err
+}
+
+func (f *fake) RedriveAll(_ context.Context, q RedriveQuery) (*Redriven, error) {
+	f.about(q)
+	return &f.redrive, f.err
 }
 
 func (f *fake) Drain(context.Context) (*Draining, error) {
@@ -119,6 +156,47 @@ func TestBothEndsAgree(t *testing.T) {
 	}
 }
 
+func TestBothEndsAgreeOnCalls(t *testing.T) {
+	const id = "0123456789abcdefghijklmnop"
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	f := &fake{
+		call:    Call{ID: id, State: "failed", Attempts: 3, EnqueuedAt: at, StatusCode: 503, Error: "x"},
+		redrive: Redriven{Redriven: 2, Failed: []FailedCall{{ID: id, Detail: "x"}}, Next: "7"},
+	}
+	f.dead = DeadLetters{Calls: []Call{f.call}, Next: "9"}
+	c, _ := serveFake(t, f, nil, nil)
+	ctx, q := t.Context(), CallQuery{ID: id}
+	if got, err := c.Call(ctx, q); err != nil || *got != f.call {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := c.CancelCall(ctx, q); err != nil || *got != f.call {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := c.DeadLetters(ctx, DeadLettersQuery{Cursor: "a&b=c", Limit: 7}); err != nil || !reflect.DeepEqual(*got, f.dead) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := c.RemoveDeadLetter(ctx, q); err != nil || got.ID != id {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := c.Redrive(ctx, q); err != nil || !reflect.DeepEqual(*got, f.redrive) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := c.RedriveAll(ctx, RedriveQuery{Cursor: "7"}); err != nil || !reflect.DeepEqual(*got, f.redrive) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if want := []any{q, q, DeadLettersQuery{"a&b=c", 7}, q, q, RedriveQuery{"7"}}; !reflect.DeepEqual(f.asked, want) {
+		t.Errorf("asked %+v, want %+v", f.asked, want)
+	}
+	for _, wrong := range []string{"", "a/b", "..", "a?b", "a%2fb"} {
+		if _, err := c.CancelCall(ctx, CallQuery{ID: wrong}); err == nil || !strings.Contains(err.Error(), "is no id of a call") {
+			t.Errorf("%q gives %v", wrong, err)
+		}
+	}
+	if n := len(f.asked); n != 6 {
+		t.Errorf("%d questions arrived", n)
+	}
+}
+
 func TestDurationsThatAreUnknownAreNull(t *testing.T) {
 	f := &fake{state: State{Second: Sample{P50: Seconds(math.NaN()), P95: 0.123456789}}}
 	c, _ := serveFake(t, f, nil, nil)
@@ -140,6 +218,10 @@ func TestErrorsKeepWhatTheySay(t *testing.T) {
 		{ErrUnauthorized, 401, "a token is needed: send it as Authorization: Bearer TOKEN (401 Unauthorized)"},
 		{ErrWrongToken, 401, "the token is not the one in force (401 Unauthorized)"},
 		{ErrCrossOrigin, 403, "the request comes from a page of another origin (403 Forbidden)"},
+		{ErrNoQueue, 404, "asynchronous calls are switched off (async.enabled) (404 Not Found)"},
+		{ErrNoCall, 404, "there is no such call, or it is not kept any more (404 Not Found)"},
+		{ErrNotNow, 409, "the call is not in a state for that (409 Conflict)"},
+		{ErrQueueDown, 503, "the queue of asynchronous calls does not answer (503 Service Unavailable)"},
 		{ErrNotFound, 404, "there is no such endpoint (404 Not Found)"},
 		{ErrMethod, 405, "the endpoint does not know this method (405 Method Not Allowed)"},
 		{&http.MaxBytesError{Limit: 5}, 413, "the body is larger than 5 bytes (413 Request Entity Too Large)"},
@@ -202,6 +284,13 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		{"POST", "/v1/drain", json, `{"now": true}`, 400, "/now"},
 		{"POST", "/v1/drain", json, `[]`, 400, "no JSON object"},
 		{"POST", "/v1/drain", "", ``, 415, "Content-Type"},
+		{"GET", "/v1/dead-letters?limit=1001", "", "", 400, "is not a number from 1 to 1000"},
+		{"GET", "/v1/dead-letters?offset=1", "", "", 400, "?offset"},
+		{"POST", "/v1/dead-letters/redrive", json, `{"cursor": 7}`, 400, "/cursor"},
+		{"POST", "/v1/dead-letters/redrive", json, `{"all": true}`, 400, "/all"},
+		{"POST", "/v1/dead-letters/redrive", "", ``, 415, "Content-Type"},
+		{"POST", "/v1/dead-letters/x/redrive", json, `{"x": 1}`, 400, "/x"},
+		{"DELETE", "/v1/calls/x?force=1", "", ``, 400, "?force"},
 		{"POST", "/v1/drain", "application/merge-patch+json", `{}`, 415, "Content-Type"},
 	} {
 		before := f.drains

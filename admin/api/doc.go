@@ -19,6 +19,19 @@ type Service interface {
 	// ChangeLimits changes some of them, all or none, until the configuration file
 	// changes or weir ends. It returns all as they are then.
 	ChangeLimits(context.Context, LimitsChange) (*Limits, error)
+	// Call is how an asynchronous call stands.
+	Call(context.Context, CallQuery) (*Call, error)
+	// CancelCall takes a call back that has not ended.
+	CancelCall(context.Context, CallQuery) (*Call, error)
+	// DeadLetters lists calls that failed or expired, the oldest first.
+	DeadLetters(context.Context, DeadLettersQuery) (*DeadLetters, error)
+	// RemoveDeadLetter forgets one for good.
+	RemoveDeadLetter(context.Context, CallQuery) (*Removed, error)
+	// Redrive gives one another chance, with as many attempts as a new call.
+	Redrive(context.Context, CallQuery) (*Redriven, error)
+	// RedriveAll does so for those after a cursor, as many as fit into some seconds;
+	// Redriven.Next goes on.
+	RedriveAll(context.Context, RedriveQuery) (*Redriven, error)
 	// Drain makes the sidecar not ready and lets it refuse newcomers. It returns at
 	// once, and the sidecar stays until it is told to end. There is no way back.
 	Drain(context.Context) (*Draining, error)

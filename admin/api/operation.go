@@ -15,7 +15,8 @@ type Route struct {
 	Method string
 	Path   string // a pattern of http.ServeMux
 	// Changes is true where a request changes what the sidecar does. Such a request
-	// has a JSON body, so that no foreign page can send it unasked.
+	// has a JSON body, or the method DELETE, so that no foreign page can send it
+	// unasked.
 	Changes bool
 }
 

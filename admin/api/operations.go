@@ -51,6 +51,38 @@ var (
 		encode: emptyObject, decode: readEmptyObject,
 		do: func(ctx context.Context, s Service, _ nothing) (*Draining, error) { return s.Drain(ctx) },
 	}
+	getCall = operation[CallQuery, *Call]{
+		Route:  Route{Method: http.MethodGet, Path: "/v1/calls/" + idVariable},
+		encode: writeID, decode: readID,
+		do: func(ctx context.Context, s Service, q CallQuery) (*Call, error) { return s.Call(ctx, q) },
+	}
+	deleteCall = operation[CallQuery, *Call]{
+		Route:  Route{Method: http.MethodDelete, Path: "/v1/calls/" + idVariable, Changes: true},
+		encode: writeID, decode: readID,
+		do: func(ctx context.Context, s Service, q CallQuery) (*Call, error) { return s.CancelCall(ctx, q) },
+	}
+	getDeadLetters = operation[DeadLettersQuery, *DeadLetters]{
+		Route:  Route{Method: http.MethodGet, Path: "/v1/dead-letters"},
+		encode: writeDeadLettersQuery, decode: readDeadLettersQuery,
+		do: func(ctx context.Context, s Service, q DeadLettersQuery) (*DeadLetters, error) {
+			return s.DeadLetters(ctx, q)
+		},
+	}
+	deleteDeadLetter = operation[CallQuery, *Removed]{
+		Route:  Route{Method: http.MethodDelete, Path: "/v1/dead-letters/" + idVariable, Changes: true},
+		encode: writeID, decode: readID,
+		do: func(ctx context.Context, s Service, q CallQuery) (*Removed, error) { return s.RemoveDeadLetter(ctx, q) },
+	}
+	postRedrive = operation[CallQuery, *Redriven]{
+		Route:  Route{Method: http.MethodPost, Path: "/v1/dead-letters/" + idVariable + "/redrive", Changes: true},
+		encode: writeIDAndBody, decode: readIDAndBody,
+		do: func(ctx context.Context, s Service, q CallQuery) (*Redriven, error) { return s.Redrive(ctx, q) },
+	}
+	postRedriveAll = operation[RedriveQuery, *Redriven]{
+		Route:  Route{Method: http.MethodPost, Path: "/v1/dead-letters/redrive", Changes: true},
+		encode: writeRedriveQuery, decode: readRedriveQuery,
+		do: func(ctx context.Context, s Service, q RedriveQuery) (*Redriven, error) { return s.RedriveAll(ctx, q) },
+	}
 	// getEvents is no operation: it never ends by itself.
 	getEvents = Route{Method: http.MethodGet, Path: "/v1/events"}
 )
@@ -62,7 +94,10 @@ type served interface {
 }
 
 func operations() []served {
-	return []served{getState, getHistory, getInflight, getLimits, patchLimits, postDrain}
+	return []served{
+		getState, getHistory, getInflight, getLimits, patchLimits, postDrain,
+		getCall, deleteCall, getDeadLetters, deleteDeadLetter, postRedrive, postRedriveAll,
+	}
 }
 
 // Handler is one endpoint, served.
@@ -121,14 +156,23 @@ func writeInflightQuery(r *http.Request, q InflightQuery) error {
 
 func readInflightQuery(r *http.Request) (InflightQuery, error) {
 	query, err := checkQuery(r, "limit")
-	if err != nil || !query.Has("limit") {
-		return InflightQuery{Limit: DefaultInflightRows}, err
+	if err != nil {
+		return InflightQuery{}, err
+	}
+	limit, err := readLimit(query, DefaultInflightRows, MaxInflightRows)
+	return InflightQuery{Limit: limit}, err
+}
+
+// readLimit reads how many rows to list at most.
+func readLimit(query url.Values, usual, most int) (int, error) {
+	if !query.Has("limit") {
+		return usual, nil
 	}
 	n, err := strconv.Atoi(query.Get("limit"))
-	if err != nil || n < 1 || n > MaxInflightRows {
-		return InflightQuery{}, invalidSyntax("?limit", "%q is not a number from 1 to %d", query.Get("limit"), MaxInflightRows)
+	if err != nil || n < 1 || n > most {
+		return 0, invalidSyntax("?limit", "%q is not a number from 1 to %d", query.Get("limit"), most)
 	}
-	return InflightQuery{Limit: n}, nil
+	return n, nil
 }
 
 func emptyObject(r *http.Request, _ nothing) error { return writeBody(r, struct{}{}) }

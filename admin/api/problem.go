@@ -20,6 +20,10 @@ var (
 	ErrNotFound        = errors.New("there is no such endpoint")
 	ErrMethod          = errors.New("the endpoint does not know this method")
 	ErrTooManyWatchers = errors.New("too many clients follow the events already")
+	ErrNoQueue         = errors.New("asynchronous calls are switched off (async.enabled)")
+	ErrNoCall          = errors.New("there is no such call, or it is not kept any more")
+	ErrNotNow          = errors.New("the call is not in a state for that")
+	ErrQueueDown       = errors.New("the queue of asynchronous calls does not answer")
 	ErrEnding          = errors.New("weir is about to end")
 )
 
@@ -107,11 +111,13 @@ func ProblemOf(err error) *Problem {
 		status, detail = http.StatusMisdirectedRequest, err.Error()
 	case errors.Is(err, ErrMediaType):
 		status, detail = http.StatusUnsupportedMediaType, err.Error()
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ErrNotNow):
+		status, detail = http.StatusConflict, err.Error()
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNoQueue), errors.Is(err, ErrNoCall):
 		status, detail = http.StatusNotFound, err.Error()
 	case errors.Is(err, ErrMethod):
 		status, detail = http.StatusMethodNotAllowed, err.Error()
-	case errors.Is(err, ErrTooManyWatchers), errors.Is(err, ErrEnding):
+	case errors.Is(err, ErrTooManyWatchers), errors.Is(err, ErrEnding), errors.Is(err, ErrQueueDown):
 		status, detail = http.StatusServiceUnavailable, err.Error()
 	}
 	return newProblem(status, detail)

@@ -33,6 +33,8 @@ type State struct {
 	Requests  Requests          `json:"requests"`
 	Throttles map[string]uint64 `json:"throttles"` // since the start, by reason
 	Limits    Limits            `json:"limits"`
+	// Async is nil where asynchronous calls are switched off.
+	Async *Async `json:"async,omitempty"`
 	// Second is the last whole second.
 	Second Sample `json:"second"`
 }

@@ -38,8 +38,11 @@ const charts = {
 };
 
 // Each reason keeps its color.
-const reasonColors = { max_inflight: "s1", queue_full: "s2", queue_timeout: "s3", draining: "s6", caller: "s4", rate: "s5" };
-const colorOf = (reason) => reasonColors[reason] ?? ["s4", "s5", "s6"][reason.length % 3];
+const reasonColors = {
+  max_inflight: "s1", queue_full: "s2", queue_timeout: "s3", caller: "s4", rate: "s5", draining: "s6",
+  ramp: "s7", priority: "s8", function: "s5", account: "s4", loop: "s6",
+};
+const colorOf = (reason) => reasonColors[reason] ?? "s6";
 
 function drawCharts(now) {
   const ages = history.ages(now);
@@ -100,6 +103,13 @@ function showState(s) {
   text("failed", count(s.second.failed));
   text("p50", duration(s.second.p50_seconds));
   text("p99", s.second.p99_seconds === null ? "nobody ended" : `99 %: ${duration(s.second.p99_seconds)}`);
+
+  $("async").hidden = !s.async;
+  if (s.async) {
+    text("async-waiting", s.async.up ? count(s.async.waiting) : "down");
+    text("async-running", count(s.async.running));
+    text("async-more", [s.async.waiting > 0 && `the oldest ${age(s.async.oldest_age_seconds)}`, s.async.dead_letters > 0 && `${count(s.async.dead_letters)} dead letters`].filter(Boolean).join(", "));
+  }
 
   const reasons = Object.keys(s.second.throttled).sort();
   announce(

@@ -48,6 +48,9 @@ func (s *sidecar) newOperations(loaded *config.Loaded) error {
 		Limits: s.limits, ChangeLimits: s.changeLimits, Drain: s.refuse,
 		ClientCertificates: c.Admin.TLSClientCA != "", Log: s.log,
 	}
+	if s.async != nil {
+		o.Queue = s.async.queue
+	}
 	var err error
 	if c.Admin.TokenFile != "" {
 		if o.Token, err = admin.NewTokenFile(c.Admin.TokenFile, s.log); err != nil {

@@ -36,7 +36,9 @@ arguments; 3 no sidecar answers.`,
 		return usageError("%w\nSee '%s --help'", err, c.CommandPath())
 	})
 	root.AddCommand(
+		t.callsCommand(),
 		t.dashboardsCommand(),
+		t.deadLettersCommand(),
 		t.drainCommand(),
 		t.inflightCommand(),
 		inject.Command("weir:"+version),

@@ -44,7 +44,7 @@ func stateRows(s *api.State) [][]string {
 	if !s.Upstream.Up {
 		upstream = s.Upstream.URL + ", down: " + s.Upstream.Failure
 	}
-	return [][]string{
+	rows := [][]string{
 		{"function", function},
 		{"upstream", upstream},
 		{"status", status(s)},
@@ -54,8 +54,23 @@ func stateRows(s *api.State) [][]string {
 		{"latency", latency(&s.Second)},
 		{"requests", fmt.Sprintf("%d ended, %d of them with 5xx", s.Requests.Total, s.Requests.ByCodeClass["5xx"])},
 		{"refused", reasons(s.Throttles)},
-		{"weir", fmt.Sprintf("%s, up %s", s.Version, s.Time.Sub(s.StartedAt).Round(time.Second))},
 	}
+	if s.Async != nil {
+		rows = append(rows, []string{"async", async(s.Async)})
+	}
+	return append(rows, []string{"weir", fmt.Sprintf("%s, up %s", s.Version, s.Time.Sub(s.StartedAt).Round(time.Second))})
+}
+
+// async shows the queue of asynchronous calls.
+func async(a *api.Async) string {
+	text := fmt.Sprintf("%d waiting, %d scheduled, %d running, %d dead letters", a.Waiting, a.Scheduled, a.Running, a.DeadLetters)
+	if a.Waiting > 0 {
+		text += ", the oldest waits for " + short(a.OldestAgeSeconds)
+	}
+	if !a.Up {
+		text = "down: no call is accepted; " + text
+	}
+	return text
 }
 
 // status says whether the sidecar takes requests.
