@@ -164,6 +164,9 @@ func (a *Admin) RedriveAll(ctx context.Context, q api.RedriveQuery) (*api.Redriv
 	result := &api.Redriven{}
 	for result.Redriven+len(result.Failed) < redriveAtOnce && time.Since(began) < redriveTime {
 		records, next, err := a.o.Queue.DeadLetters(ctx, cursor, api.DefaultDeadLetters)
+		if errors.Is(err, queue.ErrNotFound) {
+			return nil, notCursor("/cursor")
+		}
 		if err != nil {
 			return nil, a.queueError(err)
 		}

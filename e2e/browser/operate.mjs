@@ -35,7 +35,7 @@ try {
   assert.deepEqual(await page.evaluate(() => [Object.keys(localStorage), document.cookie]), [[], ""]);
 
   // A limit, by keyboard.
-  const field = page.getByLabel("max_inflight");
+  const field = page.getByLabel("max_inflight", { exact: true });
   await field.focus();
   await page.keyboard.press("Control+A");
   await page.keyboard.type("7");
