@@ -10,6 +10,7 @@ require (
 	github.com/go-kit/kit v0.13.0
 	github.com/grafana/dashboard-linter v0.0.0-20241216132922-9479ff4bfa35
 	github.com/grafana/grafana-foundation-sdk/go v0.0.18
+	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/mccutchen/go-httpbin/v2 v2.26.0
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0

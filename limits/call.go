@@ -13,6 +13,10 @@ type Call struct {
 	Deadline time.Time
 	// Priority orders the call among those that wait; the zero value is Critical.
 	Priority Priority
+	// Caller is who calls, "" for nobody known. The Gate keeps a copy of its own.
+	Caller string
+	// Rate is shared with other calls, such as those of one route; nil is none.
+	Rate *Rate
 }
 
 // Outcome says how an admitted call ended. Limiters that learn from outcomes

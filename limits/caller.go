@@ -1,9 +1,23 @@
 package limits
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+
+	"weir/limits/rate"
+)
 
 // caller is who calls, as far as shares are concerned.
 type caller struct {
+	key string
+
+	// admitted counts those that run or wait; with any, the caller is not forgotten.
+	admitted atomic.Int64
+	meter    rate.Meter
+	// nanos is the slot-time of those that ended, refused counts the caller's own
+	// limits.
+	nanos, refused atomic.Int64
+
 	// Guarded by the Gate's lock: the lines it waits in, made when first needed, and
 	// its slot-time in the present period of contention.
 	flows   [levels]*flow
@@ -19,4 +33,42 @@ func (c *caller) flow(level int) *flow {
 		c.flows[level] = f
 	}
 	return f
+}
+
+// enter counts one more call of the caller's, unless its own limits say no. It
+// returns what it used of the rate, nil for nothing.
+func (c *caller) enter(now time.Duration, p *Callers) (used *rate.Limit, refused *Throttle) {
+	for {
+		n := c.admitted.Load()
+		if p.MaxInflight > 0 && n >= int64(p.MaxInflight) {
+			c.refused.Add(1)
+			return nil, &Throttle{Reason: ReasonCaller, Limit: p.MaxInflight}
+		}
+		if c.admitted.CompareAndSwap(n, n+1) {
+			break
+		}
+	}
+	if p.Rate.Off() {
+		return nil, nil
+	}
+	if wait, ok := c.meter.Take(p.Rate, now); !ok {
+		c.admitted.Add(-1)
+		c.refused.Add(1)
+		return nil, throttleByRate(p.Rate, wait)
+	}
+	return &p.Rate, nil
+}
+
+// undo takes back an enter whose call never ran.
+func (c *caller) undo(used *rate.Limit) {
+	if used != nil {
+		c.meter.Return(*used)
+	}
+	c.admitted.Add(-1)
+}
+
+// leave ends a call that ran.
+func (c *caller) leave(took time.Duration) {
+	c.nanos.Add(int64(took))
+	c.admitted.Add(-1)
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"weir/limits/adaptive"
+	"weir/limits/ramp"
+	"weir/limits/rate"
 )
 
 // Gate admits calls up to a limit. Make one with NewGate; it is safe for
@@ -38,8 +40,12 @@ type Gate struct {
 	waiting atomic.Int64 // length of the line, for readers without the lock
 	policy  atomic.Pointer[Policy]
 	chain   atomic.Pointer[chain]
-	adapt   atomic.Pointer[adaptation] // nil for a fixed limit
-	base    time.Time
+	adapt   atomic.Pointer[adaptation]  // nil for a fixed limit
+	callers atomic.Pointer[callerTable] // nil where callers are not told apart
+	// shadow is the limit in dry run, 0 where it is in force.
+	shadow atomic.Int64
+	dry    [len(reasons)]atomic.Uint64
+	base   time.Time
 
 	meter    meter
 	high     highWater
@@ -52,7 +58,12 @@ type Gate struct {
 
 	random atomic.Uint64 // state of jitter
 
-	setting sync.Mutex // held while the policy changes
+	// setting is held while the policy changes; it guards what a policy's limiters are
+	// made of, so that a change of one leaves the others as they are.
+	setting sync.Mutex
+	front   []Limiter // that the Gate was made with
+	rate    *Rate
+	ramp    *ramp.Ramp
 
 	mu        sync.Mutex
 	line      line
@@ -90,13 +101,13 @@ func NewGate(p Policy, limiters ...Limiter) (*Gate, error) {
 	if err := p.validate(); err != nil {
 		return nil, err
 	}
-	if len(limiters) > maxLimiters {
-		return nil, fmt.Errorf("limits: %d limiters, at most %d fit", len(limiters), maxLimiters)
+	if len(limiters) > maxLimiters-ownLimiters {
+		return nil, fmt.Errorf("limits: %d limiters, at most %d fit", len(limiters), maxLimiters-ownLimiters)
 	}
-	g := &Gate{base: time.Now(), asyncCap: uncut}
+	g := &Gate{base: time.Now(), asyncCap: uncut, front: limiters}
 	g.policy.Store(&p)
 	g.Seed(rand.Uint64())
-	g.chain.Store(&chain{limiters})
+	g.setLimiters(p)
 	g.word.Store(uint64(word(0).withLimit(g.limitOf(p))))
 	return g, nil
 }
@@ -112,11 +123,13 @@ func (g *Gate) Enter(ctx context.Context, call *Call, s *Slot) error {
 		panic("limits: Enter on a slot that is held")
 	}
 	now := g.now()
-	s.waited, s.async = 0, false
+	s.waited, s.async, s.caller, s.charged = 0, false, nil, 0
 	s.chain = g.chain.Load()
-	if len(s.chain.limiters) > 0 {
-		if refused := s.chain.enter(now, call, s); refused != nil {
-			return refused
+	var used *rate.Limit // of the call's own rate
+	if call.Rate != nil || len(s.chain.limiters) > 0 || g.callers.Load() != nil {
+		var err error
+		if used, err = g.enterLimits(ctx, now, call, s); err != nil {
+			return err
 		}
 	}
 	async := call.Priority <= Async
@@ -127,7 +140,7 @@ func (g *Gate) Enter(ctx context.Context, call *Call, s *Slot) error {
 	if !ok {
 		var err error
 		if n, err = g.overflow(ctx, call, s, now); err != nil {
-			s.chain.leave(g.now(), s, len(s.chain.limiters), Refused)
+			g.undoLimits(call, s, used)
 			return err
 		}
 		s.async = async
@@ -145,6 +158,9 @@ func (g *Gate) fill(s *Slot, now time.Duration, n int) {
 	s.start = now
 	s.shard.enter(now)
 	g.high.record(now, n)
+	if shadow := g.shadow.Load(); shadow > 0 && n > int(shadow) {
+		g.wouldRefuse(ReasonMaxInflight)
+	}
 	s.held.Store(true)
 }
 
@@ -205,6 +221,9 @@ func (g *Gate) leave(s *Slot, o Outcome) {
 	s.shard.leave(s.start, now)
 	// Limiters first: a call let in by the freed slot must find them up to date.
 	s.chain.leave(now, s, len(s.chain.limiters), o)
+	if s.caller != nil {
+		g.leaveCaller(s, now-s.start)
+	}
 	if s.async {
 		g.leaveAsync(now)
 	} else {
@@ -213,6 +232,19 @@ func (g *Gate) leave(s *Slot, o Outcome) {
 	if d := g.adapt.Load(); d != nil {
 		d.ended(g, now, o)
 	}
+}
+
+// leaveCaller ends the call in its caller's books. What it was charged when it was
+// granted its slot was an estimate.
+func (g *Gate) leaveCaller(s *Slot, took time.Duration) {
+	if s.charged > 0 && word(g.word.Load()).queued() {
+		g.mu.Lock()
+		if s.period == g.line.period {
+			g.line.charge(s.caller, took-s.charged)
+		}
+		g.mu.Unlock()
+	}
+	s.caller.leave(took)
 }
 
 // release frees one slot, or hands it to whoever is next in line.
@@ -253,9 +285,49 @@ func (g *Gate) SetPolicy(p Policy) error {
 	g.setting.Lock()
 	defer g.setting.Unlock()
 	g.policy.Store(&p)
+	g.setLimiters(p)
 	limit := g.limitOf(p)
 	g.change(func(w word) word { return w.withLimit(limit) })
 	return nil
+}
+
+// setLimiters puts the limits together that stand in front of the concurrency limit,
+// in the order in which they are asked: the Gate's rate, its ramp, and those that it
+// was made with. A call's own rate and its caller's limits come before them.
+func (g *Gate) setLimiters(p Policy) {
+	switch t := g.callers.Load(); {
+	case p.Callers == nil:
+		g.callers.Store(nil)
+	case t == nil:
+		g.callers.Store(newCallerTable(p.Callers))
+	default:
+		t.policy.Store(p.Callers)
+	}
+	c := &chain{}
+	add := func(l Limiter) {
+		if p.DryRun {
+			l = dryRun{l, g}
+		}
+		c.limiters = append(c.limiters, l)
+	}
+	if !p.Rate.Off() {
+		if g.rate == nil {
+			g.rate = NewRate(p.Rate)
+		}
+		g.rate.Set(p.Rate)
+		add(rateLimiter{g.rate})
+	}
+	if p.Ramp.PerMinute == 0 {
+		g.ramp = nil
+	} else {
+		if g.ramp == nil {
+			g.ramp = ramp.New(p.Ramp)
+		}
+		g.ramp.Set(p.Ramp)
+		add(rampLimiter{g.ramp})
+	}
+	c.limiters = append(c.limiters, g.front...)
+	g.chain.Store(c)
 }
 
 // limitOf is the limit that a policy begins with. An automatic one goes on from
@@ -263,8 +335,14 @@ func (g *Gate) SetPolicy(p Policy) error {
 func (g *Gate) limitOf(p Policy) int {
 	if p.Auto == nil {
 		g.adapt.Store(nil)
+		if p.DryRun {
+			g.shadow.Store(int64(p.MaxInflight))
+			return 0
+		}
+		g.shadow.Store(0)
 		return p.MaxInflight
 	}
+	g.shadow.Store(0)
 	d := g.adapt.Load()
 	if d == nil {
 		d = g.newAdaptation(*p.Auto)

@@ -15,8 +15,12 @@ type Limiter interface {
 	Leave(now time.Duration, token uint64, o Outcome)
 }
 
-// maxLimiters is what a Slot has room for without an allocation.
-const maxLimiters = 6
+// maxLimiters is what a Slot has room for without an allocation, ownLimiters how
+// many of them a policy may ask for.
+const (
+	maxLimiters = 6
+	ownLimiters = 2
+)
 
 // chain is an immutable list of limiters. A slot remembers the chain it came
 // through, so that changing the Gate's chain never unbalances a limiter.

@@ -82,6 +82,16 @@ func (l *line) refuse(w *waiter, why Reason) {
 	w.fate <- why
 }
 
+// charge adds slot-time to what the caller has used, or takes it off.
+func (l *line) charge(c *caller, d time.Duration) {
+	c.used += d
+	for i, f := range c.flows {
+		if f != nil && f.length > 0 {
+			l.lanes[i].fix(f)
+		}
+	}
+}
+
 // grant gives a slot to the synchronous waiter whose turn it is; false where there
 // is none.
 func (l *line) grant(p *pace) bool {
@@ -104,12 +114,12 @@ func (l *line) grant(p *pace) bool {
 	}
 	c := f.caller
 	l.virtual = max(l.virtual, c.used)
-	w.charged = max(p.mean, 1)
+	w.charged, w.period = max(p.mean, 1), l.period
 	c.used += w.charged
 	l.remove(w)
 	w.fate <- ""
-	for i := range c.flows {
-		if other := c.flows[i]; other != nil && other.length > 0 {
+	for i, other := range c.flows {
+		if other != nil && other.length > 0 {
 			l.lanes[i].fix(other)
 		}
 	}

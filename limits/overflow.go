@@ -42,7 +42,11 @@ func (g *Gate) overflow(ctx context.Context, call *Call, s *Slot, now time.Durat
 	if call.Priority <= Async {
 		w, n, reason = g.enterAsync(now)
 	} else {
-		w, n, reason = g.join(call, &g.everyone, patience, now)
+		c := s.caller
+		if c == nil {
+			c = &g.everyone
+		}
+		w, n, reason = g.join(call, c, patience, now)
 	}
 	if reason != "" {
 		return 0, g.refuse(reason)
@@ -53,6 +57,7 @@ func (g *Gate) overflow(ctx context.Context, call *Call, s *Slot, now time.Durat
 	err := g.wait(ctx, w, patience, bounded)
 	s.waited = g.now() - now
 	if err == nil {
+		s.charged, s.period = w.charged, w.period
 		return word(g.word.Load()).inflight(), nil
 	}
 	var t *Throttle

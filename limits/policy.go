@@ -1,8 +1,12 @@
 package limits
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"weir/limits/ramp"
+	"weir/limits/rate"
 )
 
 // Overflow says what becomes of a call that finds every slot taken.
@@ -47,6 +51,16 @@ type Policy struct {
 	// AsyncMaxShare is the part of the slots that they may have at once; 0 is all. At
 	// least one slot may always be theirs.
 	AsyncMaxShare float64
+	// Callers tells callers apart; nil does not.
+	Callers *Callers
+	// Rate bounds all calls over time.
+	Rate rate.Limit
+	// Ramp bounds how fast the number of calls in flight may grow; PerMinute 0 does
+	// not.
+	Ramp ramp.Policy
+	// DryRun counts what MaxInflight, Rate and Ramp would refuse, and refuses nothing;
+	// nor does anything wait then.
+	DryRun bool
 }
 
 func (p Policy) validate() error {
@@ -57,6 +71,10 @@ func (p Policy) validate() error {
 		return fmt.Errorf("limits: max in-flight %d is set beside auto", p.MaxInflight)
 	case p.Auto != nil && (p.Auto.Min < 1 || p.Auto.Ceiling < p.Auto.Min || p.Auto.Ceiling > MaxSlots):
 		return fmt.Errorf("limits: bounds %d to %d of an automatic limit are not in order between 1 and %d", p.Auto.Min, p.Auto.Ceiling, MaxSlots)
+	case p.Auto != nil && p.DryRun:
+		return errors.New("limits: an automatic limit in dry run would find nothing: it learns from what it limits")
+	case p.Ramp.PerMinute < 0 || p.Ramp.PerMinute > MaxSlots || p.Ramp.PerMinute > 0 && p.Ramp.Retention <= 0:
+		return fmt.Errorf("limits: a ramp of %d a minute, kept for %v", p.Ramp.PerMinute, p.Ramp.Retention)
 	case p.QueueDepth < 0 || p.QueueDepth > MaxSlots:
 		return fmt.Errorf("limits: queue depth %d is not between 0 and %d", p.QueueDepth, MaxSlots)
 	case p.QueueTimeout < 0:
@@ -67,6 +85,9 @@ func (p Policy) validate() error {
 		return fmt.Errorf("limits: asynchronous calls' share of the slots, %g to %g, is not between 0 and 1", p.AsyncMinShare, p.AsyncMaxShare)
 	case p.AsyncMaxShare > 0 && p.AsyncMinShare > p.AsyncMaxShare:
 		return fmt.Errorf("limits: asynchronous calls' least share of the slots, %g, is more than the greatest, %g", p.AsyncMinShare, p.AsyncMaxShare)
+	}
+	if p.Callers != nil {
+		return p.Callers.validate()
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package limits
 import (
 	"sync/atomic"
 	"time"
+
+	"weir/limits/rate"
 )
 
 // Slot is the right of one call to run, filled by Gate.Enter and given back by
@@ -11,15 +13,21 @@ import (
 // must not be entered again before Leave, nor while another goroutine may still
 // call Leave for the call before.
 type Slot struct {
-	_      noCopy
-	held   atomic.Bool
-	gate   *Gate
-	shard  *meterShard
-	chain  *chain
-	start  time.Duration
-	waited time.Duration
-	tokens [maxLimiters]uint64
-	async  bool // of a call of priority Async
+	_          noCopy
+	held       atomic.Bool
+	gate       *Gate
+	shard      *meterShard
+	chain      *chain
+	start      time.Duration
+	waited     time.Duration
+	tokens     [maxLimiters]uint64
+	async      bool        // of a call of priority Async
+	caller     *caller     // nil where callers are not told apart
+	callerUsed *rate.Limit // of the caller's rate
+	// Of a slot that was waited for: what the caller was charged for it, and in which
+	// period of contention.
+	charged time.Duration
+	period  uint64
 }
 
 // Leave gives the slot back. It may be called any number of times from any

@@ -19,6 +19,8 @@ type Snapshot struct {
 	Ended uint64
 	// MeanDuration estimates how long a call runs, from recent ones.
 	MeanDuration time.Duration
+	// WouldRefuse counts what limits in dry run would have refused, by reason.
+	WouldRefuse map[Reason]uint64
 }
 
 // Snapshot reads the Gate without disturbing it.
@@ -35,6 +37,10 @@ func (g *Gate) Snapshot() Snapshot {
 		HighWater:    g.high.read(g.now(), w.inflight()),
 		Ended:        r.ended,
 		MeanDuration: g.estimate.duration(&g.meter, g.now),
+		WouldRefuse:  make(map[Reason]uint64, len(reasons)),
+	}
+	for i, r := range reasons {
+		s.WouldRefuse[r] = g.dry[i].Load()
 	}
 	// A call that ended between its clock reading and its entry in the books
 	// can take back some nanoseconds; a counter that falls would read as a restart.

@@ -2,6 +2,7 @@ package limits
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -13,6 +14,8 @@ const (
 	ReasonMaxInflight  Reason = "max_inflight"  // every slot is taken
 	ReasonQueueFull    Reason = "queue_full"    // and so is every place to wait
 	ReasonQueueTimeout Reason = "queue_timeout" // waited as long as it might, or would have to wait past its deadline
+	ReasonRate         Reason = "rate"          // too many calls in a time, of its route or its caller
+	ReasonRamp         Reason = "ramp"          // in flight would grow faster than it may
 	ReasonCaller       Reason = "caller"        // its caller has its share already
 	ReasonPriority     Reason = "priority"      // gave its place in the queue to a call of a higher level
 	ReasonDraining     Reason = "draining"      // the sidecar is about to stop
@@ -20,9 +23,9 @@ const (
 
 // Reasons lists every Reason that this version can give, for metrics that must
 // exist before the first refusal.
-func Reasons() []Reason {
-	return []Reason{ReasonMaxInflight, ReasonQueueFull, ReasonQueueTimeout, ReasonCaller, ReasonPriority, ReasonDraining}
-}
+func Reasons() []Reason { return slices.Clone(reasons[:]) }
+
+var reasons = [...]Reason{ReasonMaxInflight, ReasonQueueFull, ReasonQueueTimeout, ReasonRate, ReasonRamp, ReasonCaller, ReasonPriority, ReasonDraining}
 
 // Throttle is a refusal: the error that Enter returns for a call that may not
 // run now.
@@ -33,12 +36,36 @@ type Throttle struct {
 	RetryAfter time.Duration
 	// Limit and Remaining describe the quota that refused the call.
 	Limit, Remaining int
+	// Window is the time over which Limit calls are allowed; 0 is for limits on calls
+	// at once.
+	Window time.Duration
 	// Waited is the time the call spent in the queue.
 	Waited time.Duration
 }
 
 func (t *Throttle) Error() string {
 	return fmt.Sprintf("limits: refused: %s (limit %d, retry after %v)", t.Reason, t.Limit, t.RetryAfter)
+}
+
+// advise completes the RetryAfter of a refusal by a limit other than the
+// concurrency limit.
+func (g *Gate) advise(t *Throttle) *Throttle {
+	j := g.jitter()
+	if t.RetryAfter > 0 {
+		t.RetryAfter = retryAfter(0, 0, 0, t.RetryAfter, &j)
+	} else {
+		t.RetryAfter = retryAfter(t.Limit, t.Limit, 0, g.estimate.duration(&g.meter, g.now), &j)
+	}
+	return t
+}
+
+// wouldRefuse counts what a limit in dry run would have refused.
+func (g *Gate) wouldRefuse(why Reason) {
+	for i, r := range reasons {
+		if r == why {
+			g.dry[i].Add(1)
+		}
+	}
 }
 
 // maxRetryAfter bounds the advice: nobody plans further ahead than this.

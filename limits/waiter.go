@@ -13,8 +13,10 @@ type waiter struct {
 	// fate receives once: "" is a slot, anything else the reason of a refusal.
 	// Capacity 1.
 	fate chan Reason
-	// charged is what the caller was charged for the slot; set with it.
+	// charged is what the caller was charged for the slot, in which period; set before
+	// the fate is sent.
 	charged time.Duration
+	period  uint64
 }
 
 func newWaiter(level int, now time.Duration) *waiter {

@@ -14,6 +14,8 @@ type Stream struct {
 	Call limits.Call
 	// Rate is the arrivals a second expected at a moment; below 0.001 is none.
 	Rate func(at time.Duration) float64
+	// Longer multiplies the service times of its calls; 0 is 1.
+	Longer float64
 	// Patience is how long a client waits for its answer; what comes later is of no
 	// use to it. 0 is for ever.
 	Patience time.Duration
@@ -80,8 +82,12 @@ func (s *source) schedule(r *run) {
 		return
 	}
 	r.at(r.now+time.Duration(s.arrivals.ExpFloat64()/rate*float64(time.Second)), func() {
+		service := r.server.f.Service(s.service)
+		if s.stream.Longer > 0 {
+			service = time.Duration(float64(service) * s.stream.Longer)
+		}
 		r.arrive(&call{
-			id: r.nextID(), source: s, service: r.server.f.Service(s.service), arrived: r.now, first: r.now,
+			id: r.nextID(), source: s, service: service, arrived: r.now, first: r.now,
 		})
 		s.schedule(r)
 	})
