@@ -17,6 +17,7 @@ type Config struct {
 	Upstream Upstream // the function
 	Function Function
 	Limits   Limits
+	Callers  Callers
 	Routes   []Route // longest path first
 	Timeouts Timeouts
 	Client   Client
@@ -75,6 +76,26 @@ type Limits struct {
 	QueueDepth         int // waiting requests at most, for OverflowWait; at least 1 where anything waits
 	QueueTimeout       time.Duration
 	QueueOrder         QueueOrder
+
+	Rate          Rate // of all requests; the zero value is none
+	Ramp          int  // requests at once more than of late that may come each minute; 0 is off
+	RampRetention time.Duration
+	// DryRun lets max_inflight, rate and ramp only count what they would refuse.
+	DryRun bool
+	// PriorityHeader and DeadlineHeader name request fields, in canonical form; empty
+	// is none.
+	PriorityHeader, DeadlineHeader string
+}
+
+// Callers tells callers apart.
+type Callers struct {
+	// Kind is "" (not told apart), header, certificate, jwt or address; Name the
+	// header or the claim.
+	Kind, Name  string
+	MaxInflight int // of one caller, running and waiting; 0 is no limit
+	Rate        Rate
+	Remembered  int
+	DryRun      bool // of the two above
 }
 
 // MaxInflightAuto stands for a limit that is found.
@@ -121,6 +142,8 @@ type Route struct {
 	Methods []string
 	// The zero value of each of these means: as configured globally.
 	Overflow             Overflow
+	Priority             string // critical-plus, critical, sheddable-plus or sheddable
+	Rate                 Rate
 	Timeout              *time.Duration
 	ResponseStartTimeout *time.Duration
 	OnClientAbort        OnClientAbort

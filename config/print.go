@@ -123,6 +123,12 @@ func (r Route) yaml() (string, error) {
 	if r.Overflow != "" {
 		add("overflow", scalarNode(string(r.Overflow)))
 	}
+	if r.Priority != "" {
+		add("priority", scalarNode(r.Priority))
+	}
+	if r.Rate.Requests > 0 {
+		add("rate", scalarNode(r.Rate.String()))
+	}
 	if r.Timeout != nil {
 		add("timeout", scalarNode(formatDuration(*r.Timeout)))
 	}

@@ -38,6 +38,7 @@ func (l *loading) fail(key, format string, args ...any) {
 // relate checks all relations.
 func (l *loading) relate() {
 	l.relateQueue()
+	l.relateCallers()
 	l.relateAsync()
 	l.relateProbe()
 	l.relateAddresses()

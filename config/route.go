@@ -59,6 +59,29 @@ var routeSettings = []routeSetting{
 		},
 	},
 	{
+		key: "priority", kind: kindChoice, choices: priorities,
+		usage: "of its requests among those that wait, where limits.priority_header does not say it; critical if neither does",
+		set: func(r *Route, text string) error {
+			if err := checkChoice(text, priorities...); err != nil {
+				return err
+			}
+			r.Priority = text
+			return nil
+		},
+	},
+	{
+		key: "rate", kind: kindRate,
+		usage: "of its requests, beside limits.rate",
+		set: func(r *Route, text string) error {
+			rate, err := parseRate(text)
+			if err != nil {
+				return err
+			}
+			r.Rate = rate
+			return nil
+		},
+	},
+	{
 		key: "timeout", kind: kindDuration,
 		usage: "instead of timeouts.request; 0 is off",
 		set:   func(r *Route, text string) error { return setDuration(&r.Timeout, text) },

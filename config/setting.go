@@ -140,6 +140,61 @@ var settings = []*setting{
 		value: choice(func(c *Config) *QueueOrder { return &c.Limits.QueueOrder }, string(QueueAdaptive), string(QueueFIFO)),
 	},
 	{
+		flag: "rate", key: "limits.rate", def: "0",
+		usage: "requests in a time, such as 100/s or 500/m, with a burst as large unless it is given as in 10/s+50; 0 is off",
+		value: rateValue(func(c *Config) *Rate { return &c.Limits.Rate }),
+	},
+	{
+		flag: "ramp", key: "limits.ramp", def: "0",
+		usage: "how many more requests may run at once each minute than did of late; 0 is off",
+		value: number(func(c *Config) *int { return &c.Limits.Ramp }, maxInflightMost, "requests"),
+	},
+	{
+		flag: "ramp-retention", key: "limits.ramp_retention", def: "10m",
+		usage: "how long requests that ran at once count as of late, for ramp",
+		value: duration(func(c *Config) *time.Duration { return &c.Limits.RampRetention }, time.Second),
+	},
+	{
+		flag: "enforce", key: "limits.enforce", def: "true",
+		usage: "false only counts what max_inflight, rate and ramp would refuse, in weir_throttles_dry_run_total",
+		value: enforced(func(c *Config) *bool { return &c.Limits.DryRun }),
+	},
+	{
+		flag: "priority-header", key: "limits.priority_header", def: "",
+		usage: "header in which trusted proxies give a request's priority: critical-plus, critical, sheddable-plus or sheddable; empty for none",
+		value: fieldName(func(c *Config) *string { return &c.Limits.PriorityHeader }),
+	},
+	{
+		flag: "deadline-header", key: "limits.deadline_header", def: "",
+		usage: "header that says how long a client waits, in seconds or with a unit; Prefer stands for its preference wait; empty for none",
+		value: fieldName(func(c *Config) *string { return &c.Limits.DeadlineHeader }),
+	},
+	{
+		flag: "caller-key", key: "callers.key", def: "",
+		usage: "what tells callers apart, who then share the slots that they wait for: header:NAME or jwt:CLAIM (believed from trusted proxies, signature unchecked), certificate, address; empty does not",
+		value: callerKey(),
+	},
+	{
+		flag: "caller-max-inflight", key: "callers.max_inflight", def: "0",
+		usage: "requests of one caller running or waiting at once; 0 is no limit",
+		value: number(func(c *Config) *int { return &c.Callers.MaxInflight }, maxInflightMost, "requests"),
+	},
+	{
+		flag: "caller-rate", key: "callers.rate", def: "0",
+		usage: "requests of one caller in a time, such as 10/s; 0 is off",
+		value: rateValue(func(c *Config) *Rate { return &c.Callers.Rate }),
+	},
+	{
+		flag: "callers-remembered", key: "callers.remembered", def: "10000",
+		usage: "callers told apart at most; whoever was heard of least recently is forgotten first, never one with requests running",
+		value: callersRemembered(),
+	},
+	{
+		flag: "callers-enforce", key: "callers.enforce", def: "true",
+		usage: "false only counts what callers.max_inflight and callers.rate would refuse",
+		value: enforced(func(c *Config) *bool { return &c.Callers.DryRun }),
+	},
+	{
 		flag: "timeout", key: "timeouts.request", def: "60s",
 		usage: "time for the whole of an admitted request; 0 is off",
 		value: duration(func(c *Config) *time.Duration { return &c.Timeouts.Request }, 0),

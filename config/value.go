@@ -22,6 +22,7 @@ const (
 	kindDuration kind = "duration"
 	kindSize     kind = "size"
 	kindNumber   kind = "number"
+	kindRate     kind = "rate"
 	kindBool     kind = "boolean"
 	kindList     kind = "list"
 )

@@ -111,7 +111,7 @@ func TestFullFile(t *testing.T) {
 	}
 	off, short, medium, long := time.Duration(0), 10*time.Second, 2*time.Minute, time.Hour
 	want := []Route{
-		{Path: "/reports/monthly", Overflow: OverflowReject, Timeout: &off, ResponseStartTimeout: &medium, OnClientAbort: AbortCancel},
+		{Path: "/reports/monthly", Overflow: OverflowReject, Priority: "sheddable", Rate: Rate{Requests: 10, Period: time.Minute, Burst: 2}, Timeout: &off, ResponseStartTimeout: &medium, OnClientAbort: AbortCancel},
 		{Path: "/reports", Methods: []string{"NULL", "POST"}},
 		{Path: "/reports", Timeout: &long},
 		{Path: "/stream", FullDuplex: true},

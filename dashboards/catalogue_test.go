@@ -113,7 +113,8 @@ func TestDashboardsNeedNoRules(t *testing.T) {
 // alerts as missing capacity or does not: a new one has to be thought about.
 func TestEveryReasonIsAccountedFor(t *testing.T) {
 	capacity := map[limits.Reason]bool{
-		limits.ReasonMaxInflight: true, limits.ReasonQueueFull: true, limits.ReasonQueueTimeout: true, limits.ReasonPriority: true,
+		limits.ReasonMaxInflight: true, limits.ReasonQueueFull: true, limits.ReasonQueueTimeout: true, limits.ReasonPriority: true, limits.ReasonRamp: true,
+		limits.ReasonRate:   false,
 		limits.ReasonCaller: false, limits.ReasonDraining: false,
 	}
 	var counted *labels.Matcher

@@ -44,7 +44,7 @@ type Gate struct {
 	callers atomic.Pointer[callerTable] // nil where callers are not told apart
 	// shadow is the limit in dry run, 0 where it is in force.
 	shadow atomic.Int64
-	dry    [len(reasons)]atomic.Uint64
+	dry    [len(dryReasons)]atomic.Uint64
 	base   time.Time
 
 	meter    meter

@@ -37,9 +37,9 @@ func (g *Gate) Snapshot() Snapshot {
 		HighWater:    g.high.read(g.now(), w.inflight()),
 		Ended:        r.ended,
 		MeanDuration: g.estimate.duration(&g.meter, g.now),
-		WouldRefuse:  make(map[Reason]uint64, len(reasons)),
+		WouldRefuse:  make(map[Reason]uint64, len(dryReasons)),
 	}
-	for i, r := range reasons {
+	for i, r := range dryReasons {
 		s.WouldRefuse[r] = g.dry[i].Load()
 	}
 	// A call that ended between its clock reading and its entry in the books

@@ -27,6 +27,11 @@ func Reasons() []Reason { return slices.Clone(reasons[:]) }
 
 var reasons = [...]Reason{ReasonMaxInflight, ReasonQueueFull, ReasonQueueTimeout, ReasonRate, ReasonRamp, ReasonCaller, ReasonPriority, ReasonDraining}
 
+// DryRunReasons lists the Reasons of limits that can be in dry run.
+func DryRunReasons() []Reason { return slices.Clone(dryReasons[:]) }
+
+var dryReasons = [...]Reason{ReasonMaxInflight, ReasonRate, ReasonRamp, ReasonCaller}
+
 // Throttle is a refusal: the error that Enter returns for a call that may not
 // run now.
 type Throttle struct {
@@ -61,7 +66,7 @@ func (g *Gate) advise(t *Throttle) *Throttle {
 
 // wouldRefuse counts what a limit in dry run would have refused.
 func (g *Gate) wouldRefuse(why Reason) {
-	for i, r := range reasons {
+	for i, r := range dryReasons {
 		if r == why {
 			g.dry[i].Add(1)
 		}

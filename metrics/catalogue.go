@@ -27,6 +27,7 @@ func Catalogue() []Definition { return slices.Clone(catalogue) }
 const (
 	nameRequests          = "weir_requests_total"
 	nameThrottles         = "weir_throttles_total"
+	nameDryRun            = "weir_throttles_dry_run_total"
 	nameInflight          = "weir_inflight_requests"
 	nameLimit             = "weir_inflight_limit"
 	nameRunning           = "weir_running_instances"
@@ -60,6 +61,7 @@ const (
 var catalogue = []Definition{
 	{nameRequests, Counter, []string{"mode", "code_class", "origin"}, "Requests that were admitted and ended, or that weir could not forward, by mode (sync, async), class of the status code and origin of the outcome: function, weir (could not reach it, timed out) or client (left early). Refused requests are not in it."},
 	{nameThrottles, Counter, []string{"reason"}, "Requests that were refused, by reason."},
+	{nameDryRun, Counter, []string{"reason"}, "Requests that a limit in dry run would have refused, by reason: max_inflight, rate, ramp, caller. They were let in, and count as all others do."},
 	{nameInflight, Gauge, nil, "Requests running now."},
 	{nameLimit, Gauge, nil, "Requests that may run at once; 0 means that there is no limit."},
 	{nameRunning, Gauge, []string{"version"}, "Slots executing a request now, by version of the function."},

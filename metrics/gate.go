@@ -15,7 +15,7 @@ type gateCollector struct {
 
 func newGateCollector(snapshot func() limits.Snapshot, version string) *gateCollector {
 	c := &gateCollector{snapshot: snapshot, version: version, descs: map[string]*prometheus.Desc{}}
-	for _, name := range []string{nameInflight, nameLimit, nameRunning, nameConcurrency, nameHighWater, nameWaiting} {
+	for _, name := range []string{nameInflight, nameLimit, nameRunning, nameConcurrency, nameHighWater, nameWaiting, nameDryRun} {
 		d := definition(name)
 		c.descs[name] = prometheus.NewDesc(d.Name, d.Help, d.Labels, nil)
 	}
@@ -38,5 +38,8 @@ func (c *gateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(nameRunning, s.Inflight, c.version)
 	gauge(nameHighWater, s.HighWater, "1m")
 	gauge(nameWaiting, s.Waiting)
+	for _, reason := range limits.DryRunReasons() {
+		ch <- prometheus.MustNewConstMetric(c.descs[nameDryRun], prometheus.CounterValue, float64(s.WouldRefuse[reason]), string(reason))
+	}
 	ch <- prometheus.MustNewConstMetric(c.descs[nameConcurrency], prometheus.CounterValue, s.ConcurrencySeconds)
 }

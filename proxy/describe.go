@@ -44,7 +44,7 @@ func describe(s *Settings, method, target string, h fields) description {
 		d.asks = readAsks(s.Async, r, rawPath(target), h)
 	}
 	if r != nil {
-		d.call.Overflow = r.Overflow
+		d.call.Overflow, d.call.Priority, d.call.Rate = r.Overflow, r.Priority, r.Rate
 		d.fullDuplex = r.FullDuplex
 		if r.RequestTimeout != nil {
 			d.requestTimeout = *r.RequestTimeout

@@ -200,6 +200,9 @@ type clientConn struct {
 	peerIs  peer
 	peerOf  *Settings // under which peerIs was made
 
+	certificateName string
+	certificateRead bool
+
 	parkedSince atomic.Int64 // on the clock; 0 while it is not parked
 	hup         atomic.Bool  // the poller has told of a hang-up
 	gone        atomic.Bool  // the client has left: it hung up and nothing is unread

@@ -3,7 +3,6 @@ package proxy
 import (
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 )
 
@@ -28,7 +27,7 @@ func peerAddr(remote string) (netip.Addr, string) {
 
 // peer says whether whoever is at addr is to be trusted.
 func (s *Settings) peer(addr netip.Addr) peer {
-	return peer{addr: addr, trusted: slices.ContainsFunc(s.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })}
+	return peer{addr: addr, trusted: s.trusts(addr)}
 }
 
 // vouched reports whether the field says something about the caller that only

@@ -131,6 +131,20 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{p: p, settings: s, began: clock(), r: r}
 	x.w.ResponseWriter, x.w.x = w, x
 	x.description = describe(s, r.Method, r.RequestURI, r.Header)
+	if s.identifies() {
+		addr, _ := peerAddr(r.RemoteAddr)
+		from := s.peer(addr)
+		s.identify(&x.call, r.Header, sender{
+			peer:        &from,
+			certificate: func() string { return certificateName(r.TLS) },
+			last: func(name string) string {
+				if values := r.Header[name]; len(values) > 0 {
+					return values[len(values)-1]
+				}
+				return ""
+			},
+		})
+	}
 	return x
 }
 

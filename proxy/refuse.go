@@ -43,7 +43,13 @@ const (
 )
 
 // policyName is the quota's name in the RateLimit fields.
-const policyName = `"function"`
+func policyName(why limits.Reason) string {
+	switch why {
+	case limits.ReasonCaller, limits.ReasonRate, limits.ReasonRamp:
+		return string(why)
+	}
+	return "function"
+}
 
 // gRPC status codes, as google.rpc.Code numbers them.
 const (
@@ -62,6 +68,7 @@ type refusal struct {
 	reason           limits.Reason
 	limit, remaining int
 	retryAfter       time.Duration
+	window           time.Duration
 	closing          bool
 	answer           answer
 }
@@ -75,11 +82,11 @@ func (r *refusals) answerTo(err error, grpc, closing bool) answer {
 	}
 	place := &r[int(t.RetryAfter/time.Second)%len(r)]
 	if k := place.Load(); k != nil && k.reason == t.Reason && k.limit == t.Limit && k.remaining == t.Remaining &&
-		k.retryAfter == t.RetryAfter && k.closing == closing {
+		k.retryAfter == t.RetryAfter && k.window == t.Window && k.closing == closing {
 		return k.answer
 	}
 	a := answerTo(err, grpc, closing)
-	place.Store(&refusal{t.Reason, t.Limit, t.Remaining, t.RetryAfter, closing, a})
+	place.Store(&refusal{t.Reason, t.Limit, t.Remaining, t.RetryAfter, t.Window, closing, a})
 	return a
 }
 
@@ -98,8 +105,13 @@ func answerTo(err error, grpc, closing bool) answer {
 		add("Retry-After", strconv.FormatInt(wholeSeconds(throttle.RetryAfter), 10))
 		add("Weir-Throttled", string(throttle.Reason))
 		if throttle.Reason != limits.ReasonDraining {
-			add("RateLimit-Policy", fmt.Sprintf(`%s;q=%d;qu="concurrent-requests"`, policyName, throttle.Limit))
-			add("RateLimit", fmt.Sprintf("%s;r=%d;t=%d", policyName, throttle.Remaining, wholeSeconds(throttle.RetryAfter)))
+			quota := `qu="concurrent-requests"`
+			if throttle.Window > 0 {
+				quota = "w=" + strconv.FormatInt(wholeSeconds(throttle.Window), 10)
+			}
+			name := policyName(throttle.Reason)
+			add("RateLimit-Policy", fmt.Sprintf(`"%s";q=%d;%s`, name, throttle.Limit, quota))
+			add("RateLimit", fmt.Sprintf(`"%s";r=%d;t=%d`, name, throttle.Remaining, wholeSeconds(throttle.RetryAfter)))
 		}
 	}
 	add("Proxy-Status", proxyStatus)
@@ -123,7 +135,7 @@ func answerTo(err error, grpc, closing bool) answer {
 	p := problem{Title: http.StatusText(v.status), Status: v.status, Detail: detail(err)}
 	if refused {
 		p.Reason, p.Limit, p.RetryAfter = string(throttle.Reason), &throttle.Limit, wholeSeconds(throttle.RetryAfter)
-		p.Type, p.Violated = problemQuota, []string{"function"}
+		p.Type, p.Violated = problemQuota, []string{policyName(throttle.Reason)}
 		if throttle.Reason == limits.ReasonDraining {
 			p.Type, p.Violated = problemCapacity, nil
 		}
@@ -147,6 +159,10 @@ func detail(err error) string {
 			return fmt.Sprintf("All %d slots of the function are taken, and so is every place in its queue.", throttle.Limit)
 		case limits.ReasonQueueTimeout:
 			return "No slot of the function came free, or would have, while the request could wait."
+		case limits.ReasonRate:
+			return fmt.Sprintf("More than %d requests in %s.", throttle.Limit, throttle.Window)
+		case limits.ReasonRamp:
+			return fmt.Sprintf("The function goes beyond the %d requests at once that it had of late more slowly than asked.", throttle.Limit)
 		case limits.ReasonCaller:
 			return "The caller has its share of the function's slots already."
 		case limits.ReasonPriority:

@@ -34,6 +34,12 @@ type Settings struct {
 	// believed.
 	TrustedProxies []netip.Prefix
 
+	// Caller tells callers apart.
+	Caller CallerKey
+	// PriorityField names the field that a trusted peer gives a call's priority in, ""
+	// for none; DeadlineField the field that says how long a client waits.
+	PriorityField, DeadlineField string
+
 	AccessLog AccessLog
 	// AccessEvery is one in how many requests is logged with AccessSampled.
 	AccessEvery int
@@ -71,8 +77,10 @@ type Route struct {
 	Methods []string // empty for all
 
 	Overflow             limits.Overflow
-	Spill                bool // where every slot is taken; instead of Overflow
-	Async                bool // always run later
+	Priority             limits.Priority // the zero value is the general one
+	Rate                 *limits.Rate    // shared by the route's requests; nil is none
+	Spill                bool            // where every slot is taken; instead of Overflow
+	Async                bool            // always run later
 	RequestTimeout       *time.Duration
 	ResponseStartTimeout *time.Duration
 	FinishAborted        *bool

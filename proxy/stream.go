@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
@@ -256,6 +257,28 @@ type headFields struct{ *h1.Head }
 
 func (h headFields) Get(name string) string { return view(h.Head.Get(name)) }
 
+// last gives the last field of a name in the request's head.
+func (x *stream) last(name string) string {
+	for i := x.request.Len() - 1; i >= 0; i-- {
+		if strings.EqualFold(view(x.request.Name(i)), name) {
+			return view(x.request.Value(i))
+		}
+	}
+	return ""
+}
+
+// certificate is the name in the client's certificate, found once.
+func (c *clientConn) certificate() string {
+	if !c.certificateRead {
+		c.certificateRead = true
+		if t, ok := c.conn.(*tls.Conn); ok {
+			state := t.ConnectionState()
+			c.certificateName = certificateName(&state)
+		}
+	}
+	return c.certificateName
+}
+
 func (x *stream) beginAccount() {
 	x.started, x.cause, x.readUntil = false, nil, forever
 	x.consumed, x.keep, x.repeatable, x.tunnelled = 0, false, false, false
@@ -296,6 +319,9 @@ func (x *stream) carry(n int) connState {
 	x.held = x.source.Hold(n)
 	x.request.Rebase(x.held)
 	x.account.target = view(x.request.Target())
+	if x.settings.identifies() {
+		x.settings.identify(&x.call, headFields{&x.request.Head}, sender{x.c.peer(x.settings), x.c.certificate, x.last})
+	}
 	state := connClose
 	if x.c.leftAlready() {
 		x.settle(errClientGone)

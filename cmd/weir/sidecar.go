@@ -25,6 +25,7 @@ type sidecar struct {
 	level    *slog.LevelVar
 	config   atomic.Pointer[config.Config]
 	gate     *limits.Gate
+	rates    routeRates // guarded by whatever serialises reloads
 	metrics  *metrics.Metrics
 	upstream *proxy.Upstream
 	prober   *proxy.Prober
@@ -46,7 +47,7 @@ type sidecar struct {
 // error nothing is left open.
 func newSidecar(loaded *config.Loaded, log *slog.Logger, level *slog.LevelVar) (_ *sidecar, err error) {
 	c := loaded.Config
-	s := &sidecar{log: log, level: level, drained: make(chan struct{}), failed: make(chan error, 3)}
+	s := &sidecar{log: log, level: level, rates: routeRates{}, drained: make(chan struct{}), failed: make(chan error, 3)}
 	s.config.Store(c)
 	if s.gate, err = limits.NewGate(policy(c)); err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func newSidecar(loaded *config.Loaded, log *slog.Logger, level *slog.LevelVar) (
 	s.prober = proxy.NewProber(s.upstream, s.metrics, probeOptions(c), log)
 	health := &admin.Health{NotReady: s.notReady, Drained: s.drained}
 	s.proxy = proxy.New(proxy.Options{
-		Gate: s.gate, Metrics: s.metrics, Upstream: s.upstream, Settings: settings(c), Log: log,
+		Gate: s.gate, Metrics: s.metrics, Upstream: s.upstream, Settings: settings(c, s.rates), Log: log,
 		OpenFaaS: c.OpenFaaS, Ready: http.HandlerFunc(health.Ready),
 		Enqueuer: s.async.enqueuer(), Calls: s.async.handler(),
 	})
@@ -200,7 +201,7 @@ func (s *sidecar) use(c *config.Config) error {
 	if err := s.gate.SetPolicy(policy(c)); err != nil {
 		return err
 	}
-	s.proxy.Configure(settings(c))
+	s.proxy.Configure(settings(c, s.rates))
 	if s.async != nil {
 		s.async.queue.Configure(asyncPolicy(c))
 	}

@@ -5,9 +5,12 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 
 	"weir/config"
 	"weir/limits"
+	"weir/limits/ramp"
+	"weir/limits/rate"
 	"weir/proxy"
 )
 
@@ -25,6 +28,57 @@ func policy(c *config.Config) limits.Policy {
 	}
 	if c.Limits.MaxInflight == config.MaxInflightAuto {
 		p.MaxInflight, p.Auto = 0, &limits.Auto{Min: c.Limits.MinInflight, Ceiling: c.Limits.MaxInflightCeiling}
+	}
+	p.Rate = rateLimit(c.Limits.Rate)
+	p.Ramp = ramp.Policy{PerMinute: c.Limits.Ramp, Retention: c.Limits.RampRetention}
+	p.DryRun = c.Limits.DryRun
+	if c.Callers.Kind != "" {
+		p.Callers = &limits.Callers{
+			MaxInflight: c.Callers.MaxInflight, Rate: rateLimit(c.Callers.Rate), Remembered: c.Callers.Remembered, DryRun: c.Callers.DryRun,
+		}
+	}
+	return p
+}
+
+func rateLimit(r config.Rate) rate.Limit {
+	return rate.Limit{Calls: r.Requests, Period: r.Period, Burst: r.Burst}
+}
+
+// routeRates holds the rates of routes over reloads: what has been used of a route's
+// rate stays used while the route stands.
+type routeRates map[string]*limits.Rate
+
+// of is the rate of a route, nil where it has none.
+func (rates routeRates) of(r config.Route) *limits.Rate {
+	if r.Rate.Requests == 0 {
+		return nil
+	}
+	key := r.Path + " " + strings.Join(r.Methods, ",")
+	if rates[key] == nil {
+		rates[key] = limits.NewRate(rateLimit(r.Rate))
+	}
+	rates[key].Set(rateLimit(r.Rate))
+	return rates[key]
+}
+
+func callerKey(c *config.Config) proxy.CallerKey {
+	kinds := map[string]proxy.CallerKind{
+		"": proxy.CallerUnknown, "header": proxy.CallerHeader, "certificate": proxy.CallerCertificate, "jwt": proxy.CallerJWT, "address": proxy.CallerAddress,
+	}
+	kind, ok := kinds[c.Callers.Kind]
+	if !ok {
+		panic(fmt.Sprintf("caller key %q passed validation", c.Callers.Kind))
+	}
+	return proxy.CallerKey{Kind: kind, Name: c.Callers.Name}
+}
+
+func priority(name string) limits.Priority {
+	if name == "" {
+		return limits.Critical
+	}
+	p, err := limits.ParsePriority(name)
+	if err != nil {
+		panic(fmt.Sprintf("priority passed validation: %v", err))
 	}
 	return p
 }
@@ -49,7 +103,7 @@ func overflow(o config.Overflow) limits.Overflow {
 	panic(fmt.Sprintf("overflow %q passed validation", o))
 }
 
-func settings(c *config.Config) proxy.Settings {
+func settings(c *config.Config, rates routeRates) proxy.Settings {
 	s := proxy.Settings{
 		RequestTimeout:       c.Timeouts.Request,
 		ResponseStartTimeout: c.Timeouts.ResponseStart,
@@ -61,13 +115,16 @@ func settings(c *config.Config) proxy.Settings {
 		TrustedProxies:       c.TrustedProxies,
 		AccessLog:            accessLog(c.Log.Access),
 		AccessEvery:          c.Log.AccessEvery,
+		Caller:               callerKey(c),
+		PriorityField:        c.Limits.PriorityHeader,
+		DeadlineField:        c.Limits.DeadlineHeader,
 	}
 	if c.Async.Enabled {
 		s.Async = &proxy.AsyncSettings{Function: c.Function.Name, MaxBody: c.Async.MaxBody, Spill: c.Limits.Overflow == config.OverflowAsync}
 	}
 	for _, r := range c.Routes {
 		route := proxy.Route{
-			Path: r.Path, Methods: r.Methods, Overflow: overflow(r.Overflow),
+			Path: r.Path, Methods: r.Methods, Overflow: overflow(r.Overflow), Priority: priority(r.Priority), Rate: rates.of(r),
 			Spill: r.Overflow == config.OverflowAsync, Async: r.Invoke == config.InvokeAsync,
 			RequestTimeout: r.Timeout, ResponseStartTimeout: r.ResponseStartTimeout, FullDuplex: r.FullDuplex,
 		}

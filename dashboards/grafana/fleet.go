@@ -9,6 +9,7 @@ const (
 // byReason says what to do about refusals of each reason, which a test compares with
 // the reasons that there are.
 const byReason = "Refusals a second. max_inflight, queue_full, queue_timeout: too little capacity; so is priority, a place in line given to a more important call. " +
+	"rate: more requests in a time than limits.rate, a route or a caller may make; ramp: more at once than may be added in a minute. " +
 	"caller: one caller has its share already; ask it to slow down, or give it more. " +
 	"draining: instances that end are still sent requests; see whether their endpoint is withdrawn in time (drain.delay)."
 

@@ -7,9 +7,6 @@
 package rate
 
 import (
-	"fmt"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -34,67 +31,8 @@ func (l Limit) burst() int {
 	return l.Burst
 }
 
-var periods = []struct {
-	name   string
-	period time.Duration
-}{{"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}}
-
-// MostCalls bounds Calls and Burst.
+// MostCalls bounds Calls and Burst, so that an interval is not lost in rounding.
 const MostCalls = 10_000_000
-
-// Parse reads a limit such as 100/s, 500/m or 10/s+50, which is a burst of 50. 0 is
-// off.
-func Parse(text string) (Limit, error) {
-	if text == "0" {
-		return Limit{}, nil
-	}
-	wrong := fmt.Errorf("is not a rate such as 100/s, 500/m, 10/s+50 (a burst of 50), or 0 for none")
-	count, rest, ok := strings.Cut(text, "/")
-	if !ok {
-		return Limit{}, wrong
-	}
-	unit, burst, bursts := strings.Cut(rest, "+")
-	l := Limit{}
-	for _, p := range periods {
-		if p.name == unit {
-			l.Period = p.period
-		}
-	}
-	if l.Calls, ok = number(count); !ok || l.Period == 0 {
-		return Limit{}, wrong
-	}
-	if bursts {
-		if l.Burst, ok = number(burst); !ok {
-			return Limit{}, wrong
-		}
-	}
-	return l, nil
-}
-
-func number(text string) (int, bool) {
-	if text == "" || text[0] == '0' || strings.Trim(text, "0123456789") != "" {
-		return 0, false
-	}
-	n, err := strconv.Atoi(text)
-	return n, err == nil && n <= MostCalls
-}
-
-// String is what Parse reads.
-func (l Limit) String() string {
-	if l.Off() {
-		return "0"
-	}
-	for _, p := range periods {
-		if p.period == l.Period {
-			text := strconv.Itoa(l.Calls) + "/" + p.name
-			if l.Burst > 0 {
-				text += "+" + strconv.Itoa(l.Burst)
-			}
-			return text
-		}
-	}
-	return fmt.Sprintf("%d/%v+%d", l.Calls, l.Period, l.Burst)
-}
 
 // Meter holds how much of a limit has been used. The zero value has used nothing.
 // It is safe for concurrent use.

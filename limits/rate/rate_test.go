@@ -9,26 +9,6 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestParse(t *testing.T) {
-	for text, want := range map[string]Limit{
-		"0":      {},
-		"100/s":  {Calls: 100, Period: time.Second},
-		"500/m":  {Calls: 500, Period: time.Minute},
-		"1/h":    {Calls: 1, Period: time.Hour},
-		"10/s+5": {Calls: 10, Period: time.Second, Burst: 5},
-	} {
-		got, err := Parse(text)
-		if err != nil || got != want || got.String() != text {
-			t.Errorf("%q reads as %+v (%s), %v", text, got, got, err)
-		}
-	}
-	for _, text := range []string{"", "100", "/s", "100/", "100/d", "0/s", "-1/s", "1.5/s", "01/s", "10/s+", "10/s+0", "99999999999/s", "1/s+1+1", " 1/s"} {
-		if got, err := Parse(text); err == nil {
-			t.Errorf("%q was accepted as %+v", text, got)
-		}
-	}
-}
-
 // TestAgainstABucket holds the meter against a token bucket that is computed from
 // the calls let in so far.
 func TestAgainstABucket(t *testing.T) {
