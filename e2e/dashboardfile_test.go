@@ -42,6 +42,7 @@ type boardTarget struct {
 	LegendFormat string
 	Format       string
 	Instant      bool
+	Exemplar     bool
 }
 
 type boardVariable struct{ Name, Type, Query, AllValue string }
@@ -187,6 +188,25 @@ func (p *prometheus) values(t testing.TB, query string, from, to time.Time) []st
 	var found []string
 	if err := p.ask("/api/v1/label/"+label+"/values", url.Values{"match[]": {selector}, "start": {seconds(from)}, "end": {seconds(to)}}, &found); err != nil {
 		t.Fatalf("Prometheus: %v", err)
+	}
+	return found
+}
+
+// exemplars gives the values of a label of the exemplars that an expression's series
+// have.
+func (p *prometheus) exemplars(t testing.TB, expr, label string, from, to time.Time) []string {
+	t.Helper()
+	var data []struct {
+		Exemplars []struct{ Labels map[string]string }
+	}
+	if err := p.ask("/api/v1/query_exemplars", url.Values{"query": {expr}, "start": {seconds(from)}, "end": {seconds(to)}}, &data); err != nil {
+		t.Fatalf("Prometheus: %v", err)
+	}
+	var found []string
+	for _, s := range data {
+		for _, e := range s.Exemplars {
+			found = append(found, e.Labels[label])
+		}
 	}
 	return found
 }

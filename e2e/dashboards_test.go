@@ -44,6 +44,7 @@ func TestDashboards(t *testing.T) {
 	t.Run("variables", func(t *testing.T) { f.variables(t, from, to) })
 	t.Run("annotations", func(t *testing.T) { f.annotations(t, from, to) })
 	t.Run("panels", func(t *testing.T) { f.panels(t, from, to) })
+	t.Run("exemplars", func(t *testing.T) { f.exemplars(t, f.loaded, to) })
 	t.Run("rules", f.rules)
 	t.Run("alerts", f.alerts)
 }
@@ -238,6 +239,32 @@ func (f *fleet) judge(t *testing.T, b board, p boardPanel, target boardTarget, s
 		if s.Metric[m[1]] == "" && !optional {
 			t.Errorf("%s has no label %s, which the legend names", where, m[1])
 		}
+	}
+}
+
+// exemplars shows that each graph which asks for them leads to the trace that the
+// callers' requests belong to.
+func (f *fleet) exemplars(t *testing.T, from, to time.Time) {
+	n := 0
+	for _, name := range []string{"weir-fleet.json", "weir-function.json"} {
+		b := readBoard(t, name)
+		for _, p := range b.Panels {
+			for _, target := range p.Targets {
+				if !target.Exemplar {
+					continue
+				}
+				n++
+				// It refuses some, and lets others wait: it has something of each kind.
+				expr := all().with("function", "report").in(t, target.Expr)
+				found := f.prometheus.exemplars(t, expr, "trace_id", from, to)
+				if len(found) == 0 || slices.ContainsFunc(found, func(id string) bool { return id != traceID }) {
+					t.Errorf("%s, %s, %s: the exemplars lead to %v, want %s", b.Title, p.Title, target.RefID, found, traceID)
+				}
+			}
+		}
+	}
+	if n < 7 {
+		t.Errorf("only %d queries ask for exemplars", n)
 	}
 }
 

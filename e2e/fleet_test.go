@@ -127,6 +127,10 @@ func startFleet(t *testing.T) *fleet {
 		return func(int) time.Duration { return pause }
 	}
 	f.countedClients, f.flakyClients, f.mailClients = newClients(t), newClients(t), newClients(t)
+	reportClients := newClients(t)
+	for _, c := range []*clients{f.countedClients, reportClients} {
+		c.http.Transport = traced{c.http.Transport}
+	}
 	f.countedClients.keep(t, 16, callFor(countedWeir, 300*time.Millisecond, 1200*time.Millisecond, 500*time.Millisecond, 800*time.Millisecond),
 		func(status int) time.Duration {
 			if status == http.StatusTooManyRequests {
@@ -138,7 +142,7 @@ func startFleet(t *testing.T) *fleet {
 		newClients(t).keep(t, 6, callFor(w, 200*time.Millisecond, 400*time.Millisecond), soon(100*time.Millisecond))
 	}
 	// Two slots, ten callers: some wait, some wait in vain, some find the line full.
-	newClients(t).keep(t, 10, callFor(reportWeir, 900*time.Millisecond), soon(250*time.Millisecond))
+	reportClients.keep(t, 10, callFor(reportWeir, 900*time.Millisecond), soon(250*time.Millisecond))
 	f.flakyClients.keep(t, 4, func(worker, n int) string {
 		return fmt.Sprintf("http://%s/?for=100ms&fail=%v", flakyWeir.data, n%4 == 0)
 	}, soon(50*time.Millisecond))
@@ -158,6 +162,17 @@ func startFleet(t *testing.T) *fleet {
 	f.restart(t, restartedWeir, restarted)
 	f.reload(t, flakyWeir)
 	return f
+}
+
+// traced is a client whose requests belong to a trace that is recorded.
+type traced struct{ http.RoundTripper }
+
+const traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+func (c traced) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Traceparent", "00-"+traceID+"-00f067aa0ba902b7-01")
+	return c.RoundTripper.RoundTrip(r)
 }
 
 // startNATS starts a NATS server of its own, with JetStream.

@@ -77,6 +77,7 @@ func (p *prometheus) start(t testing.TB, path, config, data string) bool {
 		"--log.level=warn",
 		// The time of a sample is when its scrape began, not when it should have.
 		"--no-scrape.adjust-timestamps",
+		"--enable-feature=exemplar-storage",
 		// An alert may fire before Alertmanager was discovered.
 		"--rules.alert.resend-delay=1s",
 	)

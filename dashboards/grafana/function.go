@@ -107,10 +107,10 @@ func functionRefusals(s selection) []panel {
 			unitShare, query("A", s.refused("instance"), "{{instance}}")).limits(warnAt(0.01, 0.1)),
 		newGraph("Time waiting for a slot",
 			"Of requests that had to wait, admitted or refused in the end; nothing where none waited. p95 near queue.timeout: they wait in vain; lower the queue's depth, or add capacity (runbook: WeirWaitingTooLong).",
-			unitSeconds, withExemplars(queries(
+			unitSeconds, queries(
 				[2]string{s.quantile(0.5, "weir_queue_wait_seconds", ""), "p50"},
 				[2]string{s.quantile(0.95, "weir_queue_wait_seconds", ""), "p95"},
-				[2]string{s.quantile(0.99, "weir_queue_wait_seconds", ""), "p99"}))...),
+				[2]string{s.quantile(0.99, "weir_queue_wait_seconds", ""), "p99"})...),
 	}
 }
 
@@ -140,10 +140,10 @@ func functionTime(s selection) []panel {
 				[2]string{s.quantile(0.99, "weir_upstream_duration_seconds", ""), "p99"}))...),
 		newGraph("weir's own",
 			"What weir added to a request. The first bucket ends at 5 ms, so a few hundred microseconds show as up to 5 ms. More than 25 ms: weir lacks CPU, or clients take their answers slowly.",
-			unitSeconds, withExemplars(queries(
+			unitSeconds, queries(
 				[2]string{s.quantile(0.5, "weir_proxy_overhead_seconds", ""), "p50"},
 				[2]string{s.quantile(0.95, "weir_proxy_overhead_seconds", ""), "p95"},
-				[2]string{s.quantile(0.99, "weir_proxy_overhead_seconds", ""), "p99"}))...),
+				[2]string{s.quantile(0.99, "weir_proxy_overhead_seconds", ""), "p99"})...),
 	}
 }
 

@@ -85,7 +85,8 @@ func (g graph) colour(name, colour string, dashed bool) graph {
 // linked makes each line lead to its function's dashboard.
 func (g graph) linked() graph { g.DataLinks(functionLink("${__field.labels.function}")); return g }
 
-// withExemplars asks for the exemplars of the histograms beside the lines.
+// withExemplars asks for the exemplars beside the lines. weir attaches them to the
+// durations of requests and of the function.
 func withExemplars(all []*prometheus.DataqueryBuilder) []*prometheus.DataqueryBuilder {
 	for _, q := range all {
 		q.Exemplar(true)
