@@ -18,7 +18,7 @@ func weirctl(stdin string, args ...string) ended {
 	var stdout, stderr bytes.Buffer
 	c := Command("weir:1.2.3")
 	c.SilenceErrors, c.SilenceUsage = true, true
-	c.SetArgs(args)
+	c.SetArgs(append([]string{}, args...)) // never nil: cobra would take those of the tests
 	c.SetIn(strings.NewReader(stdin))
 	c.SetOut(&stdout)
 	c.SetErr(&stderr)

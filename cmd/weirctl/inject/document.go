@@ -95,14 +95,21 @@ type document struct {
 	objects []object
 }
 
-// splitDocuments cuts before each line that begins a document.
+// splitDocuments cuts before each line that begins a document; its directives (%YAML)
+// belong to it.
 func splitDocuments(lines []line) [][]line {
 	var out [][]line
-	start := 0
+	start, directives := 0, false
 	for i, l := range lines {
-		if i > start && (l.text == "---" || strings.HasPrefix(l.text, "--- ") || strings.HasPrefix(l.text, "---\t")) {
-			out = append(out, lines[start:i])
-			start = i
+		switch {
+		case l.text == "---", strings.HasPrefix(l.text, "--- "), strings.HasPrefix(l.text, "---\t"):
+			if i > start && !directives {
+				out = append(out, lines[start:i])
+				start = i
+			}
+			directives = false
+		case strings.HasPrefix(l.text, "%") && !slices.ContainsFunc(lines[start:i], func(l line) bool { return !isBlank(l.text) && !isComment(l.text) && !strings.HasPrefix(l.text, "%") }):
+			directives = true
 		}
 	}
 	return append(out, lines[start:])

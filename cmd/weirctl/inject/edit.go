@@ -25,6 +25,11 @@ type splice struct {
 // rewrite returns the lines with the operations done, between marks. The paths
 // are those of the document.
 func (t *tree) rewrite(ops []op, style blockStyle) ([]line, error) {
+	// What comes after the last line needs a break there, which would become part of
+	// the text.
+	if last := len(t.lines) - 1; last >= 0 && t.lines[last].end == "" && t.literal()[last] {
+		return nil, placef(last, "the file ends in a text of several lines, without a newline: end it with one")
+	}
 	e := &edit{tree: t, style: style}
 	for _, o := range ops {
 		if err := e.do(o); err != nil {
@@ -45,7 +50,7 @@ func (t *tree) rewrite(ops []op, style blockStyle) ([]line, error) {
 			text += old[next:s.from] + s.text
 			next, e.splices = s.to, e.splices[1:]
 		}
-		e.changes = append(e.changes, change{i, i + 1, indentOf(old), []string{text + old[next:]}})
+		e.changes = append(e.changes, change{from: i, to: i + 1, indent: indentOf(old), lines: []string{text + old[next:]}})
 	}
 	lines, err := mark(t.lines, e.changes)
 	if err != nil {
@@ -109,11 +114,11 @@ func (e *edit) addTo(m *yaml.Node, key string, value any) error {
 		for i > 0 && isComment(e.lines[i-1].text) && indentOf(e.lines[i-1].text) == indent {
 			i--
 		}
-		e.changes = append(e.changes, change{i, i, indent, lines})
+		e.changes = append(e.changes, change{from: i, to: i, indent: indent, lines: lines})
 		return nil
 	}
 	i := e.after(m.Content[len(m.Content)-1], indent+1)
-	e.changes = append(e.changes, change{i, i, indent, lines})
+	e.changes = append(e.changes, change{from: i, to: i, indent: indent, lines: lines})
 	return nil
 }
 
@@ -134,7 +139,7 @@ func (e *edit) appendTo(s *yaml.Node, value any) error {
 	}
 	indent := s.Column - 1
 	i := e.after(s.Content[len(s.Content)-1], indent+2)
-	e.changes = append(e.changes, change{i, i, indent, e.style.element(value, indent)})
+	e.changes = append(e.changes, change{from: i, to: i, indent: indent, lines: e.style.element(value, indent), element: true})
 	return nil
 }
 
@@ -150,7 +155,7 @@ func (e *edit) replace(key, old *yaml.Node, value any) error {
 	}
 	if key != nil && e.ownLine(key) && !e.inFlow(key) {
 		indent := key.Column - 1
-		e.changes = append(e.changes, change{key.Line - 1, e.after(old, key.Column), indent, e.style.entry(key.Value, value, indent)})
+		e.changes = append(e.changes, change{from: key.Line - 1, to: e.after(old, key.Column), indent: indent, lines: e.style.entry(key.Value, value, indent)})
 		return nil
 	}
 	return placef(old.Line-1, "weir has to replace what is written here: write it on lines of its own, in block style")
@@ -160,7 +165,7 @@ func (e *edit) replace(key, old *yaml.Node, value any) error {
 // which is the same to Kubernetes.
 func (e *edit) remove(key, old *yaml.Node) error {
 	if key != nil && e.ownLine(key) && !e.inFlow(key) {
-		e.changes = append(e.changes, change{key.Line - 1, e.after(old, key.Column), key.Column - 1, nil})
+		e.changes = append(e.changes, change{from: key.Line - 1, to: e.after(old, key.Column), indent: key.Column - 1})
 		return nil
 	}
 	return e.replace(key, old, nil)

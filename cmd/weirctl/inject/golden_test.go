@@ -21,6 +21,7 @@ var arguments = map[string][]string{
 	"list":     {"--ports", "service"},
 	"openfaas": {"--ports", "move", "--max-inflight", "5"},
 	"several":  {"--hook", "sleep"},
+	"async":    {"--memory-limit", "512Mi"},
 }
 
 func request(t testing.TB, args ...string) Request {

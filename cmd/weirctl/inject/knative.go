@@ -89,9 +89,12 @@ func planKnative(s subject, o Options) (*plan, error) {
 	if _, ok := o.Settings["drain-delay"]; !ok {
 		o.Settings["drain-delay"] = "0s" // the queue-proxy has waited already
 	}
-	environ, _, err := o.environ(s.name, fmt.Sprintf("%s://127.0.0.1:%d", t.scheme, t.port), p.listen, metrics)
+	environ, c, err := o.environ(s.name, fmt.Sprintf("%s://127.0.0.1:%d", t.scheme, t.port), p.listen, metrics)
 	if err != nil {
 		return nil, wrong(at("metadata", "annotations"), "%s", oneLine(err.Error()))
+	}
+	if c.Async.Enabled && c.Async.NATSURL == "" {
+		return nil, wrong(at("metadata", "annotations"), "instances of Knative's come and go, and would take their queue with them: give nats-url too")
 	}
 	weir := o.container(environ)
 	weir.Ports = []corev1.ContainerPort{{Name: name, ContainerPort: p.listen}}

@@ -27,13 +27,23 @@ type change struct {
 	from, to int
 	indent   int // of the marks
 	lines    []string
+	// element is set for one of a list, whose dash may stand where a key would.
+	element bool
+}
+
+func (c change) depth() int {
+	if c.element {
+		return 2*c.indent + 1
+	}
+	return 2 * c.indent
 }
 
 // mark returns the lines with the changes made, each between marks. Changes that
 // touch share one pair. Changes that overlap are an error.
 func mark(lines []line, changes []change) ([]line, error) {
 	slices.SortStableFunc(changes, func(a, b change) int {
-		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to))
+		// Of lines for one place, the innermost come first: they end what is outside.
+		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to), cmp.Compare(b.depth(), a.depth()))
 	})
 	var merged []change
 	for _, c := range changes {

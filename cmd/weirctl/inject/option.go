@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"weir/config"
 )
@@ -50,6 +51,7 @@ type Options struct {
 	MemoryRequest   string
 	MemoryLimit     string
 	RunAsUser       string // "" leaves it to the cluster
+	QueueVolume     string // where asynchronous calls are kept: emptyDir, pvc:NAME or mount:VOLUME
 	// Settings are weir's own, by the name of their flag.
 	Settings map[string]string
 }
@@ -58,7 +60,7 @@ type Options struct {
 func Defaults(image string) Options {
 	return Options{
 		Image: image, Ports: byName, CPURequest: "50m", MemoryRequest: "32Mi", MemoryLimit: "128Mi", RunAsUser: "65532",
-		Settings: map[string]string{},
+		QueueVolume: emptyDir, Settings: map[string]string{},
 	}
 }
 
@@ -140,15 +142,42 @@ var options = []option{
 		}
 		return nil
 	})},
+	{"queue-volume", "where asynchronous calls are kept, with the setting async: emptyDir, which ends with the pod; pvc:NAME, a claim; mount:NAME, a volume of the pod or a claim template of a StatefulSet", emptyDir, "kind", text(func(o *Options) *string { return &o.QueueVolume }, queueVolume)},
+}
+
+const (
+	emptyDir    = "emptyDir"
+	claimPrefix = "pvc:"
+	mountPrefix = "mount:"
+)
+
+func queueVolume(value string) error {
+	kind, name, named := strings.Cut(value, ":")
+	if value == emptyDir || named && (kind+":" == claimPrefix || kind+":" == mountPrefix) && len(validation.IsDNS1123Subdomain(name)) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%q is not emptyDir, pvc:NAME of a claim or mount:NAME of a volume", value)
 }
 
 const prefix = "weir.sidecar/"
 
-// unfit are weir's settings that depend on the pod, or on files that are
-// not in it.
-var unfit = map[string]string{
-	"config": "it names a file", "listen": "see listen-port", "metrics-listen": "see metrics-port", "upstream": "see function-port",
-	"upstream-ca": "it names a file", "tls-cert": "it names a file", "tls-key": "it names a file", "tls-client-ca": "it names a file",
+// unfit says why a setting cannot be injected: it depends on the pod, or on a file
+// that is not in it. "" is for those that can.
+func unfit(setting *pflag.Flag) string {
+	switch name := setting.Name; name {
+	case "listen":
+		return "see listen-port"
+	case "metrics-listen":
+		return "see metrics-port"
+	case "upstream":
+		return "see function-port"
+	case "async-dir":
+		return "see queue-volume"
+	}
+	if setting.Value.Type() == "file" {
+		return "it names a file that is not in the pod"
+	}
+	return ""
 }
 
 // weirSettings are the flags of weir run.
@@ -165,10 +194,11 @@ func variable(setting string) string {
 // setSetting changes a setting of weir's; which value it takes is known later,
 // when all are read together.
 func (o *Options) setSetting(name, value string) error {
-	if weirSettings().Lookup(name) == nil {
+	setting := weirSettings().Lookup(name)
+	if setting == nil {
 		return fmt.Errorf("%q is neither a setting of weir (weir run --help) nor an option of weirctl inject (weirctl inject --help)", name)
 	}
-	if why, ok := unfit[name]; ok {
+	if why := unfit(setting); why != "" {
 		return fmt.Errorf("the setting %q cannot be injected: %s", name, why)
 	}
 	o.Settings[name] = value
@@ -220,6 +250,9 @@ func (o Options) environ(function, upstream string, listen, metrics int32) ([]st
 	}
 	if metrics != 9464 {
 		set["metrics-listen"] = fmt.Sprintf(":%d", metrics)
+	}
+	if set["async"] == "true" && set["nats-url"] == "" {
+		set["async-dir"] = queueDir
 	}
 	load := func() ([]string, *config.Config, error) {
 		environ := make([]string, 0, len(set))

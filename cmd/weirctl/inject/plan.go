@@ -96,6 +96,7 @@ func newPlan(s subject, o Options) (*plan, error) {
 			return nil, err
 		}
 	}
+	o.placeAdmin(spec, &ports)
 	environ, c, err := o.environ(s.name, fmt.Sprintf("%s://127.0.0.1:%d", t.scheme, upstream), p.listen, metrics)
 	if err != nil {
 		return nil, wrong(at("metadata", "annotations"), "%s", oneLine(err.Error()))
@@ -107,6 +108,9 @@ func newPlan(s subject, o Options) (*plan, error) {
 	end := endingOf(spec, c.Drain.Delay, c.Drain.Timeout)
 	if err := p.holdFunction(o, function, end, metrics); err != nil {
 		return nil, err
+	}
+	if c.Async.Enabled && c.Async.NATSURL == "" {
+		p.keepQueue(o, spec, &weir)
 	}
 	p.place(o, spec, weir, named)
 	p.add(at("spec", "terminationGracePeriodSeconds"), end.grace)

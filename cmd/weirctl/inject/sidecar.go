@@ -17,6 +17,9 @@ const (
 	metricsPort   = "weir-metrics"
 	dataPort      = "weir-http"
 	program       = "/weir" // in weir's image
+
+	queueName = "weir-queue"
+	queueDir  = "/var/lib/weir"
 )
 
 // container is weir's, without its ports and what depends on the kind of workload.
@@ -36,6 +39,12 @@ func (o Options) container(environ []string) corev1.Container {
 		name, value, _ := strings.Cut(pair, "=")
 		c.Env = append(c.Env, corev1.EnvVar{Name: name, Value: value})
 	}
+	if _, embedded := lookup(environ, "WEIR_ASYNC_DIR"); embedded {
+		// Bodies are held while they are written, and the store has caches.
+		if plain := Defaults(""); o.MemoryRequest == plain.MemoryRequest && o.MemoryLimit == plain.MemoryLimit {
+			o.MemoryRequest, o.MemoryLimit = "64Mi", "256Mi"
+		}
+	}
 	amount := func(list *corev1.ResourceList, name corev1.ResourceName, value string) {
 		if value == "" {
 			return
@@ -54,6 +63,15 @@ func (o Options) container(environ []string) corev1.Container {
 		c.Env = append(c.Env, corev1.EnvVar{Name: "GOMEMLIMIT", Value: fmt.Sprintf("%dMiB", max(1, limit/10*9>>20))})
 	}
 	return c
+}
+
+func lookup(environ []string, name string) (value string, ok bool) {
+	for _, pair := range environ {
+		if value, ok = strings.CutPrefix(pair, name+"="); ok {
+			return value, true
+		}
+	}
+	return "", false
 }
 
 func probe(path string, port intstr.IntOrString, period, timeout, failures int32) *corev1.Probe {
