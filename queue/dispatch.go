@@ -278,8 +278,8 @@ func (q *Queue) claim(ctx context.Context, e *Entry) (r *Record, start bool, err
 	// A first entry's call has no record, as a rule.
 	r = &Record{ID: c.ID, State: Enqueued, EnqueuedAt: c.EnqueuedAt, Ticket: 1}
 	if e.Ticket > 1 || !c.NotBefore.IsZero() {
-		if r, err = q.store.Record(ctx, c.ID); err != nil {
-			return nil, false, ignore(err, ErrNotFound) // ended, and forgotten since
+		if r, err = q.recordOf(ctx, e); err != nil {
+			return nil, false, err
 		}
 	}
 	for range changes {
@@ -315,18 +315,22 @@ func (q *Queue) claim(ctx context.Context, e *Entry) (r *Record, start bool, err
 		case !errors.Is(err, ErrConflict):
 			return nil, false, err
 		}
-		if r, err = q.store.Record(ctx, c.ID); err != nil {
-			return nil, false, ignore(err, ErrNotFound)
+		if r, err = q.recordOf(ctx, e); err != nil {
+			return nil, false, err
 		}
 	}
 	return nil, false, fmt.Errorf("%w, %d times in a row", ErrConflict, changes)
 }
 
-func ignore(err, known error) error {
-	if errors.Is(err, known) {
-		return nil
+// recordOf reads the record of an entry's call. Where there is none any more the call
+// ended long ago, and its entry came back; or the store is damaged. Better run once
+// more than lose it.
+func (q *Queue) recordOf(ctx context.Context, e *Entry) (*Record, error) {
+	r, err := q.store.Record(ctx, e.Call.ID)
+	if errors.Is(err, ErrNotFound) {
+		return &Record{ID: e.Call.ID, State: Enqueued, EnqueuedAt: e.Call.EnqueuedAt, Ticket: e.Ticket}, nil
 	}
-	return err
+	return r, err
 }
 
 // bury makes a change put the call among the dead letters.

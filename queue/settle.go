@@ -26,8 +26,13 @@ func (q *Queue) settle(ctx context.Context, p *Policy, e *Entry, r *Record, res 
 			switch {
 			case err == nil && sameChange(now, change.Record):
 				*change.Record = *now
-			case errors.Is(err, ErrNotFound), err == nil && now.Revision != r.Revision:
-				q.done(e) // it was cancelled, or is somebody else's
+			case err == nil && now.State.Final():
+				q.done(e) // it was cancelled
+				return
+			case err == nil && now.Revision != r.Revision, errors.Is(err, ErrNotFound):
+				// It is somebody else's by now, or its store is damaged: not to be
+				// removed.
+				e.Leave()
 				return
 			default:
 				err = errors.New("not written") // as far as it is known

@@ -157,7 +157,11 @@ func (s *Store) publish(msgs []*nats.Msg) (uint64, error) {
 	}
 	switch {
 	case answer.Error != nil:
-		return 0, refusal(answer.Error)
+		err := refusal(answer.Error)
+		if errors.Is(err, queue.ErrUnavailable) {
+			s.markDown(err)
+		}
+		return 0, err
 	case answer.Seq == 0 || last > 0 && answer.Count != len(msgs):
 		return 0, s.failed(fmt.Errorf("an acknowledgement of %d messages, %d were sent", answer.Count, len(msgs)), true)
 	}
@@ -186,7 +190,6 @@ func refusal(e *jetstream.APIError) error {
 		storeFailed      = 10077 // also for a stream that is full
 		insufficient     = 10023
 		storageResources = 10047
-		tooManyBatches   = 10210
 	)
 	switch e.ErrorCode {
 	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
@@ -195,8 +198,6 @@ func refusal(e *jetstream.APIError) error {
 		return queue.ErrTooLarge
 	case accountResources, storageResources, insufficient, storeFailed:
 		return fmt.Errorf("%w: %s", queue.ErrFull, e.Description)
-	case tooManyBatches:
-		return fmt.Errorf("%w: %s", queue.ErrUnavailable, e.Description)
 	}
 	return fmt.Errorf("%w: %s (%d)", queue.ErrUnavailable, e.Description, e.ErrorCode)
 }

@@ -20,6 +20,10 @@ type Options struct {
 	// on which locks or fsync do not hold what they promise.
 	AnyFilesystem bool
 
+	// NoSync leaves out the fsyncs: what was acknowledged is lost with the power. It is
+	// for measuring what they cost, and for tests of tests.
+	NoSync bool
+
 	// URL is that of an external server or cluster, several separated by commas;
 	// Dir is then not used.
 	URL string

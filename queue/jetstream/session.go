@@ -64,7 +64,7 @@ func openSession(ctx context.Context, o *Options, n names) (_ *session, err erro
 func startServer(o *Options) (*server.Server, error) {
 	s, err := server.NewServer(&server.Options{
 		ServerName: "weir", DontListen: true, NoSigs: true, NoSystemAccount: true,
-		JetStream: true, StoreDir: o.Dir, SyncAlways: true, DisableJetStreamBanner: true,
+		JetStream: true, StoreDir: o.Dir, SyncAlways: !o.NoSync, DisableJetStreamBanner: true,
 		// What room lets in, with a reserve for settling it.
 		JetStreamMaxStore: o.MaxBytes + o.MaxBytes/8, JetStreamMaxMemory: minBytes,
 		// One connection, which is this process: what it asks for it also reads.

@@ -1,0 +1,116 @@
+package queuetest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Disk is a file system of a test's own, which can be filled and whose power can be
+// cut.
+type Disk struct {
+	Dir   string // where it is mounted
+	image string
+}
+
+// NewDisk makes an ext4 of size bytes. The test is skipped where it may not mount one:
+// that takes root and loop devices.
+func NewDisk(t *testing.T, size int64) *Disk {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("mounting a file system takes root")
+	}
+	d := &Disk{Dir: t.TempDir(), image: filepath.Join(t.TempDir(), "image")}
+	if err := os.WriteFile(d.image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(d.image, size); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"mkfs.ext4", "-q", "-F", "-m", "0", d.image}, d.mount()} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("no file system can be mounted here: %v: %v: %s", args, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(d.Dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmounting: %v", err)
+		}
+	})
+	return d
+}
+
+func (d *Disk) mount() []string { return []string{"mount", "-o", "loop", d.image, d.Dir} }
+
+// Fill takes all the space that there is, until the returned function is called.
+func (d *Disk) Fill(t *testing.T) (empty func()) {
+	t.Helper()
+	path := filepath.Join(d.Dir, "ballast")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, size := range []int{1 << 20, 4 << 10, 1 << 10} {
+		for b := make([]byte, size); err == nil; {
+			_, err = f.Write(b)
+		}
+		if !errors.Is(err, unix.ENOSPC) {
+			t.Fatal(fmt.Errorf("filling the disk: %w", err))
+		}
+		err = nil
+	}
+	if err := f.Sync(); err != nil && !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// shutdownIoctl is EXT4_IOC_SHUTDOWN, with the flag that nothing more is written, not
+// even the journal.
+const (
+	shutdownIoctl = 0x8004587D
+	noLogFlush    = 2
+)
+
+// CutPower makes the disk lose what was not fsynced. Whoever has files open on it gets
+// errors from now on, and must have ended before Restore.
+func (d *Disk) CutPower(t *testing.T) {
+	t.Helper()
+	f, err := os.Open(d.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.IoctlSetPointerInt(int(f.Fd()), shutdownIoctl, noLogFlush); err != nil {
+		t.Skipf("the power of a file system cannot be cut here: %v", err)
+	}
+}
+
+// Restore mounts the disk anew, as it is after a power cut.
+func (d *Disk) Restore(t *testing.T) {
+	t.Helper()
+	var err error
+	for range 500 { // a process that was killed may need a moment to let go
+		if err = unix.Unmount(d.Dir, 0); !errors.Is(err, unix.EBUSY) {
+			break
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	if err != nil {
+		t.Fatalf("unmounting: %v", err)
+	}
+	if out, err := exec.Command(d.mount()[0], d.mount()[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("mounting anew: %v: %s", err, out)
+	}
+}
