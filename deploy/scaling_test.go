@@ -167,3 +167,57 @@ tests:
 		}
 	}
 }
+
+// The calls that wait, in slots that work them off within a minute.
+func TestQueueScalingQuery(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skipf("promtool is not installed: %v", err)
+	}
+	var keda scaledObject
+	readStrict(t, "scaling/keda-queue.yaml", &keda)
+	trigger := keda.Spec.Triggers[0].Metadata
+	threshold, err := strconv.ParseFloat(trigger["threshold"], 64)
+	if err != nil || threshold != used*exampleLimit {
+		t.Errorf("threshold %v (%v)", threshold, err)
+	}
+	for _, c := range []struct {
+		name                string
+		depth, age, seconds float64 // seconds is the mean duration, 0 for no calls yet
+		want                float64
+		instances           int
+	}{
+		{"empty", 0, 0, 0.5, 0, 0},
+		{"a thousand that wait, half a second each", 1000, 30, 0.5, 1000 * 0.5 / 60, 2},
+		{"put off until later", 1000, 0, 0.5, 0, 0},
+		{"none has run yet: a second each", 1200, 30, 0, 20, 3},
+	} {
+		rate := 0.0
+		if c.seconds > 0 {
+			rate = 10
+		}
+		var input strings.Builder
+		for _, pod := range []string{"a", "b", "c"} { // each tells of the whole queue
+			for series, values := range map[string]string{
+				"weir_async_depth":                     fmt.Sprintf("%gx40", c.depth),
+				"weir_async_oldest_age_seconds":        fmt.Sprintf("%gx40", c.age),
+				"weir_upstream_duration_seconds_sum":   fmt.Sprintf("0+%gx40", rate*c.seconds*15),
+				"weir_upstream_duration_seconds_count": fmt.Sprintf("0+%gx40", rate*15),
+			} {
+				fmt.Fprintf(&input, "      - series: '%s{namespace=\"shop\",function=\"mailer\",pod=\"%s\"}'\n        values: '%s'\n", series, pod, values)
+			}
+		}
+		if got := int(math.Ceil(c.want / threshold)); got != c.instances {
+			t.Errorf("%s: %d instances, want %d", c.name, got, c.instances)
+		}
+		test := fmt.Sprintf("rule_files: []\ntests:\n  - interval: 15s\n    input_series:\n%s    promql_expr_test:\n      - expr: %q\n        eval_time: 9m\n        exp_samples:\n          - labels: '{}'\n            value: %v\n",
+			input.String(), trigger["query"], c.want)
+		name := filepath.Join(t.TempDir(), "queries.yaml")
+		if err := os.WriteFile(name, []byte(test), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(promtool, "test", "rules", name).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", c.name, err, out)
+		}
+	}
+}
