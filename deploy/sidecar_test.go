@@ -219,13 +219,15 @@ func TestPodEndsInOrder(t *testing.T) {
 		!slices.Equal(weir.Lifecycle.PreStop.Exec.Command, []string{"/weir", "drain"}) {
 		t.Error("weir has no hook that begins the drain: it would hear of the end once the function is gone")
 	}
-	if function.Lifecycle == nil || function.Lifecycle.PreStop == nil || function.Lifecycle.PreStop.Sleep == nil {
+	if function.Lifecycle == nil || function.Lifecycle.PreStop == nil || function.Lifecycle.PreStop.HTTPGet == nil {
 		t.Fatal("the function has no hook that waits for the drain: it would end under the requests in flight")
+	}
+	if get := function.Lifecycle.PreStop.HTTPGet; get.Path != "/wait-for-drain" || ":"+get.Port.String() != c.Metrics.Listen || get.Host != "" {
+		t.Errorf("the function's hook asks %s%s, weir answers at %s", get.Port.String(), get.Path, c.Metrics.Listen)
 	}
 	if spec.TerminationGracePeriodSeconds == nil {
 		t.Fatal("no terminationGracePeriodSeconds")
 	}
-	sleep := time.Duration(function.Lifecycle.PreStop.Sleep.Seconds) * time.Second
 	grace := time.Duration(*spec.TerminationGracePeriodSeconds) * time.Second
 	drained := c.Drain.Delay + c.Drain.Timeout
 
@@ -235,11 +237,8 @@ func TestPodEndsInOrder(t *testing.T) {
 	if c.Timeouts.Request == 0 || c.Timeouts.Request > c.Drain.Timeout {
 		t.Errorf("requests may take %s, the drain ends after %s and would cut them off", c.Timeouts.Request, c.Drain.Timeout)
 	}
-	if sleep < drained+drainMargin {
-		t.Errorf("the function gets SIGTERM after %s, weir may need %s", sleep, drained)
-	}
-	if grace < sleep+functionEnd {
-		t.Errorf("SIGKILL after %s leaves the function %s", grace, grace-sleep)
+	if grace < drained+drainMargin+functionEnd {
+		t.Errorf("SIGKILL after %s leaves the function %s", grace, grace-drained)
 	}
 
 	// The comment tells these times.
@@ -247,7 +246,7 @@ func TestPodEndsInOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, at := range []time.Duration{0, c.Drain.Delay, drained, sleep, grace} {
+	for _, at := range []time.Duration{0, c.Drain.Delay, drained, grace} {
 		if want := fmt.Sprintf("#   t=%-3d ", int(at.Seconds())); !strings.Contains(string(content), want) {
 			t.Errorf("the account of a pod's end says nothing of t=%d", int(at.Seconds()))
 		}
@@ -256,9 +255,8 @@ func TestPodEndsInOrder(t *testing.T) {
 		fmt.Sprintf("(WEIR_DRAIN_DELAY, %s)", c.Drain.Delay),
 		fmt.Sprintf("(WEIR_DRAIN_TIMEOUT, %s)", c.Drain.Timeout),
 		fmt.Sprintf("WEIR_TIMEOUT, %s,", c.Timeouts.Request),
-		fmt.Sprintf("sleeps for %s,", sleep),
+		"GET /wait-for-drain",
 		fmt.Sprintf("it has until t=%d", int(grace.Seconds())),
-		fmt.Sprintf("a pod takes %s to end", sleep),
 	} {
 		if !strings.Contains(string(content), told) {
 			t.Errorf("the account of a pod's end does not say %q", told)
