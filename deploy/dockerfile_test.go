@@ -258,3 +258,26 @@ func TestDockerignore(t *testing.T) {
 		}
 	}
 }
+
+// weirctl's image is made as weir's is.
+func TestWeirctlImage(t *testing.T) {
+	text, err := os.ReadFile("weirctl.Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stages, err := parseDockerfile(string(text))
+	if err != nil || len(stages) != 2 {
+		t.Fatalf("%v: %d stages", err, len(stages))
+	}
+	build, image := dockerfile(t)
+	want := strings.NewReplacer("/out/weir ", "/out/weirctl ", "./cmd/weir", "./cmd/weirctl").Replace(build.only(t, "RUN").args)
+	if got := stages[0].only(t, "RUN").args; got != want {
+		t.Errorf("built by\n%s\nwant\n%s", got, want)
+	}
+	if stages[0].from.args != build.from.args || stages[1].from.args != image.from.args || stages[1].only(t, "USER").args != image.only(t, "USER").args {
+		t.Errorf("from %s and %s, as %s", stages[0].from.args, stages[1].from.args, stages[1].only(t, "USER").args)
+	}
+	if got := stages[1].only(t, "ENTRYPOINT").exec(); !slices.Equal(got, []string{"/weirctl"}) {
+		t.Errorf("ENTRYPOINT %q", got)
+	}
+}

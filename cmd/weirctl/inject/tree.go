@@ -67,24 +67,32 @@ func (t *tree) step(n *yaml.Node, element string) (entry, value *yaml.Node, err 
 	return nil, nil, nil
 }
 
+// mergesKey reports whether what is merged has a key. A list may hold itself by an
+// alias; lists in lists are no merge to YAML either.
 func mergesKey(source *yaml.Node, key string) bool {
-	switch source.Kind {
-	case yaml.AliasNode:
-		return mergesKey(source.Alias, key)
-	case yaml.SequenceNode:
-		for _, n := range source.Content {
-			if mergesKey(n, key) {
-				return true
-			}
+	sources := []*yaml.Node{source}
+	if list := follow(source); list.Kind == yaml.SequenceNode {
+		sources = list.Content
+	}
+	for _, n := range sources {
+		if n = follow(n); n.Kind != yaml.MappingNode {
+			continue
 		}
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(source.Content); i += 2 {
-			if source.Content[i].Value == key {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == key {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// follow gives what an alias stands for.
+func follow(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
 }
 
 // find goes along a path. The innermost node that is there tells the line of what
@@ -104,9 +112,7 @@ func (t *tree) find(path pointer) (parent, entry, value *yaml.Node, err error) {
 func (t *tree) lineOf(path pointer) int {
 	n, line := t.root, t.root.Line
 	for _, element := range path {
-		for n.Kind == yaml.AliasNode {
-			n = n.Alias
-		}
+		n = follow(n)
 		entry, value, err := t.step(n, element)
 		if err != nil || value == nil {
 			break
