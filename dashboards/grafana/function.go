@@ -98,19 +98,19 @@ func functionRefusals(s selection) []panel {
 	return []panel{
 		newGraph("Refused, by reason",
 			byReason,
-			unitRequests, query("A", sum("reason", s.rate("weir_throttles_total", "")), "{{reason}}")).stacked(),
+			unitRequests, query("A", sum("reason", s.rate("weir_throttles_total", "")), "{{reason}}")).stacked().wide(12),
 		newGraph("Would be refused, by reason",
 			"Requests a second that limits in dry run (enforce: false) would have refused, and let in. Where it is what you want, enforce them.",
-			unitRequests, query("A", sum("reason", s.rate("weir_throttles_dry_run_total", "")), "{{reason}}")).stacked(),
+			unitRequests, query("A", sum("reason", s.rate("weir_throttles_dry_run_total", "")), "{{reason}}")).stacked().wide(12),
 		newGraph("Refused, by instance",
 			"Share of each instance's requests that it refused. One that refuses while others have slots free: balance by least requests, or let callers try again elsewhere.",
-			unitShare, query("A", s.refused("instance"), "{{instance}}")).limits(warnAt(0.01, 0.1)),
+			unitShare, query("A", s.refused("instance"), "{{instance}}")).limits(warnAt(0.01, 0.1)).wide(12),
 		newGraph("Time waiting for a slot",
 			"Of requests that had to wait, admitted or refused in the end; nothing where none waited. p95 near queue.timeout: they wait in vain; lower the queue's depth, or add capacity (runbook: WeirWaitingTooLong).",
 			unitSeconds, queries(
 				[2]string{s.quantile(0.5, "weir_queue_wait_seconds", ""), "p50"},
 				[2]string{s.quantile(0.95, "weir_queue_wait_seconds", ""), "p95"},
-				[2]string{s.quantile(0.99, "weir_queue_wait_seconds", ""), "p99"})...),
+				[2]string{s.quantile(0.99, "weir_queue_wait_seconds", ""), "p99"})...).wide(12),
 	}
 }
 
@@ -119,10 +119,12 @@ func functionTime(s selection) []panel {
 	inFunction, own := total("weir_upstream_duration_seconds"), total("weir_proxy_overhead_seconds")
 	// weir_queue_wait_seconds has the waits of those refused too; what is left of the
 	// durations of those admitted has not, so that the three add up to the mean.
-	waiting := "clamp_min(" + total("weir_request_duration_seconds") + " - " + inFunction + " - " + own + ", 0)"
+	// Where nobody waited it is nothing, whatever a scrape between two sums leaves.
+	waiting := "clamp_min(" + total("weir_request_duration_seconds") + " - " + inFunction + " - " + own + ", 0)" +
+		" * (" + sum("", s.rate("weir_queue_wait_seconds_count", "")) + " > bool 0)"
 	perRequest := func(seconds string) string {
 		// To a microsecond: what is left where none waited is nothing but rounding.
-		return "round(" + share(seconds, sum("", s.rate("weir_request_duration_seconds_count", ""))) + ", 0.000001)"
+		return "round(" + share("("+seconds+")", sum("", s.rate("weir_request_duration_seconds_count", ""))) + ", 0.000001)"
 	}
 	return []panel{
 		newGraph("Mean time of a request, by where it goes",
