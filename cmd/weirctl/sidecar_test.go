@@ -236,7 +236,7 @@ func TestAskingAndChangingASidecar(t *testing.T) {
 		{[]string{"limits", "set", "max_inflight=-1"}, exitFailed, `max_inflight: "-1" is negative`},
 		{[]string{"limits", "set", "colour=red"}, exitFailed, "colour: unknown setting, there are "},
 		{[]string{"limits", "reset", "colour"}, exitFailed, "colour: unknown setting, there are "},
-		{[]string{"limits", "get", "colour"}, exitUsage, `there is no limit "colour"; there are max_inflight, `},
+		{[]string{"limits", "get", "colour"}, exitUsage, `there is no limit "colour"; there are `},
 		{[]string{"limits", "set", "max_inflight"}, exitUsage, `"max_inflight" is not NAME=VALUE`},
 		{[]string{"limits", "set", "max_inflight=1", "max-inflight=2"}, exitUsage, "max_inflight is there twice"},
 		{[]string{"limits", "set"}, exitUsage, "requires at least 1 arg"},
