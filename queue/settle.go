@@ -149,5 +149,6 @@ func (q *Queue) count(r *Record, dead bool) {
 	}
 	if dead {
 		q.counts.deadLettered.Add(1)
+		q.log.Warn("a call is given up; it is among the dead letters", "call", r.ID, "state", r.State, "attempts", r.Attempts, "err", r.Error)
 	}
 }
