@@ -96,7 +96,7 @@ func crashProcess(dir string, finish bool) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	store, err := jetstream.Open(context.Background(), jetstream.Options{
 		Function: "f", Dir: cmp.Or(os.Getenv(crashStore), filepath.Join(dir, "store")), AnyFilesystem: true, NoSync: os.Getenv(crashNoSync) != "",
-		WriteTimeout: time.Minute, HoldTime: 2 * time.Second, MaxBytes: 64 << 20, Log: log,
+		WriteTimeout: time.Minute, HoldTime: 2 * time.Second, MaxBytes: 1 << 30, Log: log,
 	})
 	if err != nil {
 		return err

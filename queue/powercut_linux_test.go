@@ -36,7 +36,7 @@ func TestWithoutFsyncAPowerCutLosesCalls(t *testing.T) {
 
 func cutPower(t *testing.T, rounds int, env ...string) *ledgers {
 	t.Helper()
-	disk := queuetest.NewDisk(t, 256<<20)
+	disk := queuetest.NewDisk(t, 2<<30) // of which little is used
 	env = append(env, crashStore+"="+filepath.Join(disk.Dir, "store"))
 	return crash(t, rounds, t.TempDir(), env, func(cmd *exec.Cmd) {
 		disk.CutPower(t)
