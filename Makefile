@@ -137,6 +137,14 @@ check-charts: ## render the Helm chart and the kustomize component with Helm's a
 idle: ## measure memory and CPU of a sidecar that has nothing to do
 	go run ./scripts/idle
 
+.PHONY: storm
+storm: ## a million calls through the limits, cancelled, panicking, while all settings change
+	go test -race -run TestEverythingAtOnce -count 1 -v ./limits -calls 1000000
+
+.PHONY: sim
+sim: ## simulate the limits beside others, and write docs/limits.md with its plots
+	go test -run TestReport -count 1 -timeout 20m ./limits/sim -update
+
 .PHONY: deps
 deps: ## install what the tests use besides Go, where root and apt are there
 	@scripts/install-deps

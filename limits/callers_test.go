@@ -2,10 +2,8 @@ package limits
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -199,89 +197,6 @@ func TestTopCallers(t *testing.T) {
 			t.Errorf("%+v", all)
 		}
 	})
-}
-
-// TestFullHouse: everything configured, all at once, changed live; nothing is left.
-func TestFullHouse(t *testing.T) {
-	policy := func(i int) Policy {
-		p := Policy{
-			MaxInflight: 4 + i%4, Overflow: OverflowWait, QueueDepth: 8, QueueTimeout: 2 * time.Millisecond,
-			Callers: &Callers{MaxInflight: 3 + i%3, Rate: rate.Limit{Calls: 100_000, Period: time.Second}, Remembered: callerShards},
-			Rate:    rate.Limit{Calls: 1_000_000, Period: time.Second},
-			Ramp:    ramp.Policy{PerMinute: 1000, Retention: time.Minute},
-		}
-		switch i % 5 {
-		case 1:
-			p.Callers = nil
-		case 2:
-			p.Ramp.PerMinute = 0
-		case 3:
-			p.MaxInflight, p.Auto = 0, &Auto{Min: 1, Ceiling: 10}
-		case 4:
-			p.DryRun = true
-		}
-		return p
-	}
-	g := newGate(t, policy(0))
-	stop := make(chan struct{})
-	var changer, wg sync.WaitGroup
-	changer.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			if err := g.SetPolicy(policy(i)); err != nil {
-				t.Error(err)
-			}
-			g.Snapshot()
-			g.TopCallers(3)
-		}
-	})
-	route := NewRate(rate.Limit{Calls: 500_000, Period: time.Second})
-	for w := range 32 {
-		wg.Go(func() {
-			var s Slot
-			for i := range 1000 {
-				ctx, cancel := context.WithCancel(t.Context())
-				call := Call{
-					Caller: fmt.Sprint((i * w) % 100), Priority: Priority(1 - i%5), Rate: route,
-				}
-				if i%7 == 0 {
-					call.Caller = ""
-				}
-				if call.Priority == Async || i%4 == 0 {
-					go cancel()
-				}
-				err := g.Enter(ctx, &call, &s)
-				var th *Throttle
-				switch {
-				case err == nil:
-					s.Leave(Outcome(i % 4))
-				case errors.Is(err, context.Canceled), errors.As(err, &th):
-				default:
-					t.Error(err)
-				}
-				cancel()
-			}
-		})
-	}
-	wg.Wait()
-	close(stop)
-	changer.Wait()
-	wantEmpty(t, g)
-	if n := g.everyone.admitted.Load(); n != 0 {
-		t.Errorf("%d calls without a caller are left", n)
-	}
-	for _, c := range g.TopCallers(1000) {
-		if c.Admitted != 0 {
-			t.Errorf("%+v is left", c)
-		}
-	}
-	if g.asyncRunning.Load() != 0 || g.asyncWaits() {
-		t.Error("asynchronous calls are left")
-	}
 }
 
 func fullGate(t testing.TB) (*Gate, *Call) {

@@ -346,8 +346,9 @@ func (g *Gate) limitOf(p Policy) int {
 	d := g.adapt.Load()
 	if d == nil {
 		d = g.newAdaptation(*p.Auto)
+		limit := d.limit.Value() // before anybody else can get at it
 		g.adapt.Store(d)
-		return d.limit.Value()
+		return limit
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
