@@ -17,11 +17,14 @@ type Running struct {
 	ID       string // of this request, for as long as the process lives
 	Method   string
 	Path     string // raw, without its query; cut after longestPath bytes
-	Protocol string // "HTTP/1.1"
-	Client   string // address of the peer, without its port
+	Protocol string // "HTTP/1.1"; "async" for an attempt of an asynchronous call
+	Client   string // address of the peer, without its port; the id of an asynchronous call
 	Began    time.Time
 	Waited   time.Duration // for its slot, of the time since it began
 }
+
+// asyncProtocol is the Protocol of what nobody is connected for.
+const asyncProtocol = "async"
 
 // longestPath bounds what the table holds of a path.
 const longestPath = 256

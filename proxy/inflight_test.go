@@ -170,6 +170,25 @@ func TestTheTableIsReadWhileRequestsComeAndGo(t *testing.T) {
 	}
 }
 
+func TestTheTableHoldsAttemptsOfAsynchronousCalls(t *testing.T) {
+	f := newHeldFunction(t)
+	p, _, _ := serveWith(t, f.Listener.Addr().String(), false, limits.Policy{})
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := p.Invoke(t.Context(), &Invocation{ID: "the-id", Method: "POST", Target: "/later?x=1", Host: "f", Header: http.Header{}}, 1000)
+		done <- err
+	}()
+	<-f.arrived
+	running := p.Running()
+	if len(running) != 1 || running[0].Method != "POST" || running[0].Path != "/later" || running[0].Protocol != "async" || running[0].Client != "the-id" {
+		t.Errorf("%+v", running)
+	}
+	close(f.release)
+	if err := <-done; err != nil || len(p.Running()) != 0 {
+		t.Errorf("%v, %+v", err, p.Running())
+	}
+}
+
 func TestSeatsOfNobodyAreSweptOut(t *testing.T) {
 	for range 20 {
 		for range 1000 {

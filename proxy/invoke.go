@@ -40,6 +40,12 @@ func (p *Proxy) Invoke(ctx context.Context, i *Invocation, keep int64) (res *Asy
 		}
 		p.metrics.Ended(ended)
 	}()
+	s := spareSeats.Get().(*seat)
+	s.take(p, &account{method: i.Method, target: i.Target, proto: asyncProtocol, client: i.ID, began: began}, 0)
+	defer func() {
+		s.leave()
+		spareSeats.Put(s)
+	}()
 	h := i.Header
 	h["X-Call-Id"] = []string{i.ID}
 	h["Weir-Attempt"] = []string{strconv.Itoa(i.Attempt)}

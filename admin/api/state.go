@@ -194,9 +194,9 @@ type Inflight struct {
 type Request struct {
 	ID            string    `json:"id"`
 	Method        string    `json:"method"`
-	Path          string    `json:"path"` // without its query
-	Protocol      string    `json:"protocol"`
-	Client        string    `json:"client"` // address of the peer
+	Path          string    `json:"path"`     // without its query
+	Protocol      string    `json:"protocol"` // "HTTP/1.1"; "async" for an attempt of an asynchronous call
+	Client        string    `json:"client"`   // address of the peer; the id of an asynchronous call
 	StartedAt     time.Time `json:"started_at"`
 	AgeSeconds    float64   `json:"age_seconds"`
 	WaitedSeconds float64   `json:"waited_seconds"` // for its slot, of its age
