@@ -98,6 +98,18 @@ func TestAServerThatIsTooOldIsRefused(t *testing.T) {
 	}
 }
 
+func TestAServerThatIsNotThereIsNamed(t *testing.T) {
+	o := testOptions(t, "f", "")
+	o.URL = "nats://127.0.0.1:1"
+	if text := openError(t, o); !strings.Contains(text, "connecting to nats://127.0.0.1:1: nats: no servers available") {
+		t.Errorf("got %s", text)
+	}
+	o.URL = "nats://me:secret@127.0.0.1:1"
+	if text := openError(t, o); strings.Contains(text, "secret") {
+		t.Errorf("it tells the password: %s", text)
+	}
+}
+
 func TestVersions(t *testing.T) {
 	for v, want := range map[string]bool{"2.12.0": true, "v2.15.2": true, "3.0.1": true, "2.11.9": false, "1.99.0": false, "": false, "dev": false, "2.12.1-beta": true} {
 		if atLeast(v, oldestServer) != want {

@@ -49,6 +49,9 @@ func openSession(ctx context.Context, o *Options, n names) (_ *session, err erro
 	} else {
 		s.nc, err = connect(o)
 	}
+	if err != nil && o.URL != "" && !strings.Contains(o.URL, "@") { // which would be followed by a password
+		return nil, fmt.Errorf("jetstream: connecting to %s: %w; does it run, and may it be reached from here?", o.URL, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: connecting: %w", err)
 	}
