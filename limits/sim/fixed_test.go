@@ -22,6 +22,13 @@ func gate(t testing.TB, p limits.Policy) *limits.Gate {
 	return g
 }
 
+func skipRaced(t *testing.T) {
+	t.Helper()
+	if raced {
+		t.Skip("too slow under the race detector, which the other runs give enough to see")
+	}
+}
+
 // bubble runs the scenario that build makes, in virtual time.
 func bubble(t *testing.T, build func() *Scenario) *Result {
 	t.Helper()

@@ -71,6 +71,9 @@ func slight() Scenario {
 // TestReport runs the limits beside each other with -update, and writes what docs/
 // says of them. Without, it runs weir's alone.
 func TestReport(t *testing.T) {
+	if raced {
+		return // TestTheLimitFollows has as much
+	}
 	contenders := contenders
 	if !*update {
 		contenders = contenders[:1]
