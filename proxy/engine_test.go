@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"runtime"
@@ -137,17 +138,21 @@ func TestAForwardedRequestAllocatesNothing(t *testing.T) {
 	for range 2000 { // native histograms make their buckets as they are needed
 		roundTrip(t, conn, request, last, buf)
 	}
-	const n = 5000
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range n {
-		roundTrip(t, conn, request, last, buf)
+	// The date once a second, and what the runtime does for itself, are no requests'
+	// cost: on a busy machine they are the more, hence the best of some rounds.
+	const n = 3000
+	least := math.Inf(1)
+	for range 5 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range n {
+			roundTrip(t, conn, request, last, buf)
+		}
+		runtime.ReadMemStats(&after)
+		least = min(least, float64(after.Mallocs-before.Mallocs)/n)
 	}
-	runtime.ReadMemStats(&after)
-	// The date once a second, and what the runtime does for itself, are no
-	// requests' cost.
-	if got := float64(after.Mallocs-before.Mallocs) / n; got > 0.05 {
-		t.Errorf("%.3f allocations a request, want 0", got)
+	if least > 0.05 {
+		t.Errorf("%.3f allocations a request, want 0", least)
 	}
 	eventually(t, "the slot is free", func() bool { return s.gate.Snapshot().Inflight == 0 })
 }
