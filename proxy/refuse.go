@@ -22,6 +22,21 @@ type answer struct {
 	status int
 	fields []field
 	body   []byte // nil where the response has none
+	// head is status line and fields as HTTP/1.1 writes them; nil where the answer is
+	// made for one response only.
+	head []byte
+}
+
+// appendHead appends status line and fields as HTTP/1.1 writes them.
+func (a *answer) appendHead(b []byte) []byte {
+	if a.head != nil {
+		return append(b, a.head...)
+	}
+	b = h1.AppendStatus(b, a.status, http.StatusText(a.status))
+	for _, f := range a.fields {
+		b = h1.AppendField(b, f.name, f.value)
+	}
+	return b
 }
 
 // problem is the body, as RFC 9457 and, for quotas, the IETF draft on RateLimit
@@ -86,6 +101,7 @@ func (r *refusals) answerTo(err error, grpc, closing bool) answer {
 		return k.answer
 	}
 	a := answerTo(err, grpc, closing)
+	a.head = a.appendHead(nil)
 	place.Store(&refusal{t.Reason, t.Limit, t.Remaining, t.RetryAfter, t.Window, closing, a})
 	return a
 }

@@ -360,7 +360,9 @@ func (x *stream) admitAndForward() connState {
 			x.settle(errClientGone)
 			return connClose
 		}
-		x.now = clock()
+		if x.slot.Waited() > 0 {
+			x.now = clock()
+		}
 		if x.spill && !x.grpc && spills(err) {
 			x.source.Unhold() // net/http reads it again, and asks the gate once more
 			return connHandOver
@@ -420,11 +422,7 @@ func (x *stream) answer(err error, closing bool) bool {
 		return false
 	}
 	a := x.c.e.p.refusals.answerTo(err, x.grpc, false)
-	b := h1.AppendStatus(x.sink.Begin(), a.status, http.StatusText(a.status))
-	for _, f := range a.fields {
-		b = h1.AppendField(b, f.name, f.value)
-	}
-	b = x.appendDate(b)
+	b := x.appendDate(a.appendHead(x.sink.Begin()))
 	b = h1.AppendConnection(b, x.options(closing))
 	b = h1.Framing{Kind: h1.ByLength, Length: int64(len(a.body))}.AppendTo(b)
 	b = h1.AppendEnd(b)

@@ -112,9 +112,14 @@ func (s *splicer) release() {
 func splice(from, to, most int) (int, error) {
 	const moveNonblock = 0x1 | 0x2 // SPLICE_F_MOVE, SPLICE_F_NONBLOCK
 	for {
-		n, err := syscall.Splice(from, nil, to, nil, most, moveNonblock)
-		if err != syscall.EINTR {
-			return int(n), err
+		// Raw, for the reason that Socket gives: it never blocks.
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(most), moveNonblock)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case syscall.EINTR:
+		default:
+			return 0, errno
 		}
 	}
 }
