@@ -144,7 +144,7 @@ func (x *stream) send(o *origin) (sent int64, err error) {
 	if err := x.upSink.Flush(); err != nil {
 		return x.upSink.Written(), err
 	}
-	x.progress(x.now)
+	x.progress()
 	sent = x.upSink.Written()
 	if !done {
 		if x.source.Room() < readBuffer/2 {
@@ -155,118 +155,6 @@ func (x *stream) send(o *origin) (sent int64, err error) {
 	}
 	return sent, nil
 }
-
-// growForBody makes room to read a body beside a large head.
-func (x *stream) growForBody() {
-	x.buffer = make([]byte, len(x.buffer)+readBuffer)
-	x.source.Grow(x.buffer)
-	x.held = x.buffer[:len(x.held)]
-	x.request.Rebase(x.held)
-	x.account.target = view(x.request.Target())
-}
-
-// upload sends the rest of the request's body while the answer is awaited.
-func (x *stream) upload(o *origin) {
-	for {
-		done, err := x.stepUp()
-		if x.settings.IdleTimeout > 0 {
-			x.progress(clock())
-		}
-		if done {
-			x.uploaded <- nil
-			return
-		}
-		if err == nil {
-			continue
-		}
-		if cause := x.uploadFailure(err); cause != nil {
-			x.fail(cause)
-			o.interrupt() // nothing is to be expected of it any more
-		}
-		x.uploaded <- err
-		return
-	}
-}
-
-// stepUp moves one piece of the request's body, within the time that the client
-// has for it.
-func (x *stream) stepUp() (done bool, err error) {
-	by := forever
-	if t := x.settings.ClientReadTimeout; t > 0 {
-		by = clock() + t
-	}
-	if err := x.c.boundRead(by); err != nil {
-		return false, err
-	}
-	for {
-		if done, err = x.up.Step(); err == nil {
-			return done, nil
-		}
-		var source *h1.SourceError
-		if !errors.As(err, &source) {
-			return false, err
-		}
-		if again, _ := x.c.readAgain(source.Err, by); !again || !x.up.Resume() {
-			return false, err
-		}
-	}
-}
-
-// uploadFailure says whose fault it is that a body cannot be sent on: nil where
-// it is the function's, whose answer may tell more.
-func (x *stream) uploadFailure(err error) error {
-	var (
-		source *h1.SourceError
-		framed *h1.Error
-	)
-	switch {
-	case errors.As(err, &framed):
-		if framed.Fault == h1.FaultBodyTooLarge {
-			return &http.MaxBytesError{Limit: x.limits.Body}
-		}
-		return framed
-	case errors.As(err, &source) && isDeadline(err) && !x.c.interrupted.Load():
-		return errClientSlowToSend
-	case errors.As(err, &source), errors.Is(err, errInterrupted):
-		return errClientGone
-	}
-	return nil
-}
-
-// endUpload waits until the upload has ended, and makes it: its connections are
-// not needed any more.
-func (x *stream) endUpload(o *origin) {
-	if !x.uploading {
-		return
-	}
-	x.c.interrupt()
-	o.interrupt()
-	<-x.uploaded
-	x.uploading = false
-}
-
-// uploadedSoon reports whether the body has been sent whole. A function that
-// read all of it answers before the goroutine that sent it has said so: hence the
-// moment of patience.
-func (x *stream) uploadedSoon() bool {
-	if !x.uploading {
-		return true
-	}
-	timer := time.NewTimer(uploadPatience)
-	defer timer.Stop()
-	select {
-	case err := <-x.uploaded:
-		x.uploading = false
-		if err == nil {
-			x.body = bodyRead
-		}
-		return err == nil
-	case <-timer.C:
-		return false
-	}
-}
-
-const uploadPatience = 2 * time.Millisecond
 
 // head reads the answer's head into x.response, passing interim ones on. It
 // returns how many bytes the final head has, or how many have come with an error.
@@ -329,7 +217,7 @@ func (x *stream) fillAnswer(o *origin) error {
 		n, err := o.source.Fill()
 		if n > 0 {
 			x.now = clock()
-			x.progress(x.now)
+			x.progress()
 			return nil
 		}
 		if errors.Is(err, h1.ErrBufferFull) {
@@ -343,10 +231,10 @@ func (x *stream) fillAnswer(o *origin) error {
 	}
 }
 
-// progress notes that a byte moved.
-func (x *stream) progress(now time.Duration) {
+// progress notes that a byte moved just now. It may be called by the upload.
+func (x *stream) progress() {
 	if x.settings.IdleTimeout > 0 {
-		x.moved.Store(int64(now))
+		x.moved.Store(int64(clock()))
 	}
 }
 
@@ -403,7 +291,7 @@ func (x *stream) relay(o *origin, n int) error {
 		}
 		if err == nil {
 			x.now = clock()
-			x.progress(x.now)
+			x.progress()
 			continue
 		}
 		var source *h1.SourceError
