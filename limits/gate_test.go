@@ -500,8 +500,15 @@ func TestEnterAndLeaveAllocateNothing(t *testing.T) {
 	}
 }
 
-func BenchmarkEnterLeave(b *testing.B) {
-	g := newGate(b, Policy{MaxInflight: 100})
+func BenchmarkEnterLeave(b *testing.B) { benchmarkEnterLeave(b, Policy{MaxInflight: 100}) }
+
+// BenchmarkEnterLeaveAuto is the same with a limit that finds itself.
+func BenchmarkEnterLeaveAuto(b *testing.B) {
+	benchmarkEnterLeave(b, Policy{Auto: &Auto{Min: 1, Ceiling: 1000}})
+}
+
+func benchmarkEnterLeave(b *testing.B, p Policy) {
+	g := newGate(b, p)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		var s Slot
@@ -530,24 +537,6 @@ func BenchmarkRefuse(b *testing.B) {
 				b.Error("admitted over the limit")
 				return
 			}
-		}
-	})
-}
-
-// BenchmarkEnterLeaveAuto is BenchmarkEnterLeave with a limit that finds itself.
-func BenchmarkEnterLeaveAuto(b *testing.B) {
-	g := newGate(b, Policy{Auto: &Auto{Min: 1, Ceiling: 1000}})
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		var s Slot
-		call := &Call{}
-		ctx := context.Background()
-		for pb.Next() {
-			if err := g.Enter(ctx, call, &s); err != nil {
-				b.Error(err)
-				return
-			}
-			s.Leave(Succeeded)
 		}
 	})
 }
