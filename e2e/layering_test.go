@@ -17,8 +17,9 @@ const module = "weir"
 // folder and what lies below it, but for those that are rooms themselves; within
 // a room, everything may import everything.
 var rooms = map[string][]string{
-	"cmd/weir":           {"admin", "proxy", "queue", "proxy/h1", "webhook", "metrics", "limits", "config"},
-	"cmd/weirctl":        {"cmd/weirctl/inject", "config", "admin", "dashboards"},
+	"cmd/weir":           {"admin", "proxy", "queue", "proxy/h1", "webhook", "metrics", "limits", "config", "cmd/manuals"},
+	"cmd/manuals":        {},
+	"cmd/weirctl":        {"cmd/weirctl/inject", "cmd/manuals", "config", "admin", "dashboards"},
 	"cmd/weirctl/inject": {"config"},
 	"dashboards/plugin":  {"admin"},
 	"admin":              {"limits", "metrics", "queue", "config"},

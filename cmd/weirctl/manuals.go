@@ -5,45 +5,17 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"time"
 
-	"github.com/spf13/cobra/doc"
+	"weir/cmd/manuals"
 )
 
 // Built with the tag manuals, the program does one thing: it writes its manual
-// pages and completions, for packages. They are generated from the commands; what
-// generates them is not part of what is shipped.
+// pages and completions, for packages. What generates them is not part of what is
+// shipped.
 func init() {
-	if err := writeManuals(os.Args[1]); err != nil {
+	if err := manuals.Write(newRoot(func(string) string { return "" }), os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "weirctl:", err)
 		os.Exit(exitFailed)
 	}
 	os.Exit(exitOK)
-}
-
-func writeManuals(dir string) error {
-	root := newRoot(func(string) string { return "" })
-	root.DisableAutoGenTag = true // a date would make each build another one
-	man, completions := filepath.Join(dir, "man"), filepath.Join(dir, "completions")
-	for _, d := range []string{man, completions} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return err
-		}
-	}
-	root.InitDefaultCompletionCmd()
-	header := &doc.GenManHeader{Section: "1", Source: "weir", Manual: "weir", Date: new(time.Unix(0, 0).UTC())}
-	if err := doc.GenManTree(root, header, man); err != nil {
-		return err
-	}
-	for name, write := range map[string]func(string) error{
-		"weirctl.bash": func(f string) error { return root.GenBashCompletionFileV2(f, true) },
-		"weirctl.fish": func(f string) error { return root.GenFishCompletionFile(f, true) },
-		"_weirctl":     root.GenZshCompletionFile,
-	} {
-		if err := write(filepath.Join(completions, name)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
