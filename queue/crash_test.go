@@ -1,20 +1,21 @@
 package queue_test
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"hash/crc32"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,15 +26,18 @@ import (
 
 // A process of its own accepts and runs calls and is killed in the middle of it,
 // again and again. Ledgers outlive it: the ids that were acknowledged, those that the
-// function ran with the number of the attempt, and those that it answered for good. What must hold between them is
-// what weir promises.
+// function ran with the number of the attempt, and those that it answered for good.
+// What must hold between them is what weir promises.
 
 const (
-	crashDir    = "QUEUE_CRASH_DIR"    // makes the test binary that process
-	crashFinish = "QUEUE_CRASH_FINISH" // it accepts nothing more and ends when nothing is left
-	crashStore  = "QUEUE_CRASH_STORE"  // where it keeps calls, if not beside the ledgers
-	crashNoSync = "QUEUE_CRASH_NOSYNC" // it does not fsync
-	crashRounds = "QUEUE_CRASH_ROUNDS" // kills; make crash-test sets it
+	crashDir     = "QUEUE_CRASH_DIR"     // makes the test binary that process
+	crashProcess = "QUEUE_CRASH_PROCESS" // its number, from 1
+	crashFinish  = "QUEUE_CRASH_FINISH"  // it accepts nothing more and ends when nothing is left
+	crashStore   = "QUEUE_CRASH_STORE"   // where it keeps calls, if not beside the ledgers
+	crashNoSync  = "QUEUE_CRASH_NOSYNC"  // it does not fsync
+	crashBodies  = "QUEUE_CRASH_BODIES"  // the bytes of its largest bodies but for some that are kept apart
+	crashCallers = "QUEUE_CRASH_CALLERS" // how many call it at once; 0 is crashClients
+	crashRounds  = "QUEUE_CRASH_ROUNDS"  // kills; make crash-test sets it
 
 	crashClients = 16
 	crashLimit   = 8
@@ -41,7 +45,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDir); dir != "" {
-		if err := crashProcess(dir, os.Getenv(crashFinish) != ""); err != nil {
+		if err := runCrashProcess(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -50,46 +54,64 @@ func TestMain(m *testing.M) {
 	verifyNoLeaks(m)
 }
 
-// ledger is a file to which whole lines are appended, one write each: they outlive
-// the process.
-type ledger struct{ f *os.File }
-
-func openLedger(dir, name string) (ledger, error) {
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	return ledger{f}, err
+// recorder is the function: it notes what it runs, and that it answers.
+type recorder struct {
+	process       int
+	runs, answers ledger
 }
-
-func (l ledger) note(words ...any) error {
-	_, err := l.f.WriteString(fmt.Sprintln(words...))
-	return err
-}
-
-type recorder struct{ runs, answers ledger }
 
 func (r recorder) Invoke(_ context.Context, c *queue.Call, attempt int, _ int64) (*queue.Response, error) {
-	if err := r.runs.note(c.ID, attempt); err != nil {
+	if want := targetOf(c.Body); c.Target != want {
+		return nil, r.runs.note(c.ID, attempt, r.process, "damaged")
+	}
+	if err := r.runs.note(c.ID, attempt, r.process); err != nil {
 		return nil, err
 	}
 	<-time.After(rand.N(3 * time.Millisecond))
 	if rand.N(20) == 0 {
 		return &queue.Response{Status: 503}, nil
 	}
-	if err := r.answers.note(c.ID); err != nil {
+	if err := r.answers.note(c.ID, r.process); err != nil {
 		return nil, err
 	}
-	return &queue.Response{Status: 200, Body: c.Body}, nil
+	return &queue.Response{Status: 200}, nil
 }
 
-func crashProcess(dir string, finish bool) error {
-	acked, err := openLedger(dir, "acked")
+// targetOf names a body, so that the function sees whether it is the one that was
+// sent.
+func targetOf(body []byte) string {
+	return fmt.Sprintf("/%d/%08x", len(body), crc32.ChecksumIEEE(body))
+}
+
+func setting(name string, otherwise int) (int, error) {
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", name, err)
+	}
+	return n, nil
+}
+
+func runCrashProcess(dir string) error {
+	var err error
+	ledgers := map[string]ledger{}
+	for _, name := range []string{"acked", "runs", "answers"} {
+		if ledgers[name], err = openLedger(dir, name); err != nil {
+			return err
+		}
+	}
+	number, err := setting(crashProcess, 0)
 	if err != nil {
 		return err
 	}
-	runs, err := openLedger(dir, "runs")
+	bodies, err := setting(crashBodies, 2000)
 	if err != nil {
 		return err
 	}
-	answers, err := openLedger(dir, "answers")
+	callers, err := setting(crashCallers, crashClients)
 	if err != nil {
 		return err
 	}
@@ -107,12 +129,12 @@ func crashProcess(dir string, finish bool) error {
 	}
 	policy := queue.DefaultPolicy()
 	policy.MaxAttempts, policy.Backoff, policy.BackoffMax = 0, time.Millisecond, 300*time.Millisecond
-	q := queue.New(queue.Options{Store: store, Gate: gate, Invoker: recorder{runs, answers}, Policy: policy, Log: log, Poll: 50 * time.Millisecond})
+	q := queue.New(queue.Options{
+		Store: store, Gate: gate, Policy: policy, Log: log, Poll: 50 * time.Millisecond,
+		Invoker: recorder{number, ledgers["runs"], ledgers["answers"]},
+	})
 	go q.Run(context.Background())
-	if err := acked.note("start"); err != nil {
-		return err
-	}
-	if finish {
+	if os.Getenv(crashFinish) != "" {
 		// What is held and does not run comes again once its hold has lapsed; what does
 		// not within five times that was lost with its disk, and is missed below.
 		for quiet, enough := 0, 5; quiet < enough; <-time.After(50 * time.Millisecond) {
@@ -127,165 +149,152 @@ func crashProcess(dir string, finish bool) error {
 		}
 		return errors.Join(q.Drain(context.Background()), store.Close())
 	}
+	// Asked to end, it does so in order, as weir does.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	failed := make(chan error, callers)
 	var group sync.WaitGroup
-	for range crashClients {
-		group.Go(func() {
-			for {
-				c := newCall(strings.Repeat("x", rand.N(2000)))
-				a, err := q.Enqueue(context.Background(), c, "", time.Duration(rand.N(2))*rand.N(200*time.Millisecond))
-				if err != nil {
-					fmt.Fprintln(os.Stderr, "enqueue:", err)
-					return
-				}
-				if err := acked.note(a.ID); err != nil {
-					fmt.Fprintln(os.Stderr, "ledger:", err)
-					return
-				}
-				<-time.After(rand.N(10 * time.Millisecond))
-			}
-		})
+	for range callers {
+		group.Go(func() { failed <- callOn(ctx, q, ledgers["acked"], bodies) })
+	}
+	select {
+	case err := <-failed:
+		if ctx.Err() == nil {
+			return err
+		}
+	case <-ctx.Done():
 	}
 	group.Wait()
-	return errors.New("every client has given up")
+	return errors.Join(q.Drain(context.Background()), store.Close())
 }
 
-// lines reads a ledger. A last line without its end was being written.
-func lines(t *testing.T, dir, name string) []string {
-	t.Helper()
-	f, err := os.Open(filepath.Join(dir, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// callOn makes one call after another, until ctx ends, and notes those that are
+// acknowledged.
+func callOn(ctx context.Context, q *queue.Queue, acked ledger, largest int) error {
+	for ctx.Err() == nil {
+		size := rand.N(largest)
+		if rand.N(50) == 0 {
+			size = 700_000 // kept apart from the call
+		}
+		c := newCall(strings.Repeat(strconv.Itoa(rand.N(10)), size))
+		c.Target = targetOf(c.Body)
+		a, err := q.Enqueue(context.Background(), c, "", time.Duration(rand.N(2))*rand.N(200*time.Millisecond))
+		if err != nil {
+			return fmt.Errorf("enqueue: %w", err)
+		}
+		if err := acked.note(a.ID); err != nil {
+			return fmt.Errorf("ledger: %w", err)
+		}
+		<-time.After(rand.N(10 * time.Millisecond))
 	}
+	return nil
+}
+
+// course runs such processes one after another on the same ledgers.
+type course struct {
+	t       *testing.T
+	dir     string
+	env     []string
+	started int
+}
+
+func (c *course) command(ctx context.Context, env ...string) *exec.Cmd {
+	c.started++
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^$")
+	cmd.Env = append(append(os.Environ(), c.env...), append(env, crashDir+"="+c.dir, crashProcess+"="+strconv.Itoa(c.started))...)
+	return cmd
+}
+
+// stopped runs one until it has acknowledged enough calls and more says so, then
+// stops it.
+func (c *course) stopped(acks int, more func() bool, stop func(*exec.Cmd), env ...string) (stderr string) {
+	c.t.Helper()
+	cmd := c.command(context.Background(), env...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	before := newLines(c.t, c.dir, "acked")
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); before() < acks || !more(); <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			c.t.Fatalf("process %d: too few calls were accepted\n%s", c.started, said.String())
+		}
+	}
+	stop(cmd)
+	return said.String()
+}
+
+// finished runs one that accepts nothing, and ends once nothing is left to do.
+func (c *course) finished(env ...string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if out, err := c.command(ctx, append(env, crashFinish+"=1")...).CombinedOutput(); err != nil {
+		c.t.Fatalf("the last process: %v\n%s", err, out[max(0, len(out)-2000):])
+	}
+}
+
+func always() bool { return true }
+
+func roundsOf(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	n, err := setting(name, otherwise)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	var all []string
-	for s := bufio.NewScanner(f); s.Scan(); {
-		all = append(all, s.Text())
-	}
-	return all
+	return n
 }
 
-func TestNoAcknowledgedCallIsLostOverKills(t *testing.T) {
-	rounds := 10
-	if text := os.Getenv(crashRounds); text != "" {
-		var err error
-		if rounds, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	crash(t, rounds, t.TempDir(), nil, func(cmd *exec.Cmd) {
+// killed ends a process as kill -9 does.
+func killed(t *testing.T) func(*exec.Cmd) {
+	return func(cmd *exec.Cmd) {
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait() // it was killed
-	}).check(t, rounds)
+	}
 }
 
-// crash runs processes that stop in the middle of load, each in its own way, and a last
-// one that does what is left.
-func crash(t *testing.T, rounds int, dir string, env []string, stop func(*exec.Cmd)) *ledgers {
-	t.Helper()
+func TestNoAcknowledgedCallIsLostOverKills(t *testing.T) {
+	rounds := roundsOf(t, crashRounds, 6)
+	c := course{t: t, dir: t.TempDir()}
 	for round := range rounds {
-		before := len(lines(t, dir, "acked"))
-		cmd := exec.Command(os.Args[0], "-test.run=^$")
-		cmd.Env = append(append(os.Environ(), crashDir+"="+dir), env...)
-		var stderr strings.Builder
-		cmd.Stderr = &stderr
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+		// Killed after so many acknowledgements, hence always in the middle of load, and
+		// sometimes right after its start.
+		if said := c.stopped(1+rand.N(150), always, killed(t)); strings.Contains(said, "enqueue:") || strings.Contains(said, "ledger:") {
+			t.Fatalf("round %d: %s", round, said)
 		}
-		// Killed after so many more acknowledgements, hence always in the middle of
-		// load, and sometimes right after its start.
-		target := before + 1 + rand.N(150)
-		for deadline := time.Now().Add(time.Minute); len(lines(t, dir, "acked")) < target; <-time.After(5 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				_ = cmd.Process.Kill()
-				_ = cmd.Wait()
-				t.Fatalf("round %d: too few calls were accepted\n%s", round, stderr.String())
+	}
+	c.finished()
+	readLedgers(t, c.dir).check(t, rounds)
+}
+
+// Where weir ends in order nothing runs twice: the same load, but for the kills.
+func TestWithoutACrashNothingRunsTwice(t *testing.T) {
+	rounds := max(2, roundsOf(t, crashRounds, 0)/30)
+	c := course{t: t, dir: t.TempDir()}
+	for range rounds {
+		c.stopped(1+rand.N(300), always, func(cmd *exec.Cmd) {
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
 			}
-		}
-		stop(cmd)
-		// Where its disk goes first, it may say so.
-		if s := stderr.String(); env == nil && (strings.Contains(s, "enqueue:") || strings.Contains(s, "ledger:")) {
-			t.Fatalf("round %d: %s", round, s)
-		}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("process %d did not end in order: %v", c.started, err)
+			}
+		})
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^$")
-	cmd.Env = append(append(os.Environ(), crashDir+"="+dir, crashFinish+"=1"), env...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("the last process: %v\n%s", err, out[max(0, len(out)-2000):])
-	}
-	return readLedgers(t, dir)
-}
-
-// ledgers is what the processes have left behind.
-type ledgers struct {
-	acked          map[string]bool
-	attempts       map[string][]int // by id, in order
-	repeated       int              // answers after one that was final
-	unacknowledged int              // calls that ran and nobody was told of
-	lost           []string         // acknowledged, and never run
-}
-
-func readLedgers(t *testing.T, dir string) *ledgers {
-	t.Helper()
-	l := &ledgers{acked: map[string]bool{}, attempts: map[string][]int{}}
-	for _, line := range lines(t, dir, "runs") {
-		id, n, ok := strings.Cut(line, " ")
-		attempt, err := strconv.Atoi(n)
-		if !ok || err != nil {
-			t.Fatalf("runs has the line %q", line)
-		}
-		l.attempts[id] = append(l.attempts[id], attempt)
-	}
-	for _, id := range lines(t, dir, "acked") {
-		if id == "start" {
-			continue
-		}
-		l.acked[id] = true
-		if len(l.attempts[id]) == 0 {
-			l.lost = append(l.lost, id)
-		}
-	}
-	for id := range l.attempts {
-		if !l.acked[id] {
-			l.unacknowledged++
-		}
-	}
-	answered := map[string]bool{}
-	for _, id := range lines(t, dir, "answers") {
-		if answered[id] {
-			l.repeated++
-		}
-		answered[id] = true
-	}
-	return l
-}
-
-func (l *ledgers) check(t *testing.T, rounds int) {
-	t.Helper()
-	for _, id := range l.lost {
-		t.Errorf("%s was acknowledged and never ran", id)
-	}
-	for id, numbers := range l.attempts {
-		for i := 1; i < len(numbers); i++ {
-			if numbers[i] <= numbers[i-1] {
-				t.Errorf("%s ran with the attempts %v", id, numbers)
+	c.finished()
+	l := readLedgers(t, c.dir)
+	l.check(t, 0)
+	for id, runs := range l.runs {
+		for i, r := range runs {
+			if r.attempt != i+1 {
+				t.Errorf("%s ran with the attempts %v", id, runs)
 				break
 			}
 		}
 	}
-	// A call may be written and its client die before it hears of that.
-	if most := rounds * crashClients; l.unacknowledged > most {
-		t.Errorf("%d calls ran that nobody was told of, at most %d can be", l.unacknowledged, most)
-	}
-	if most := rounds * crashLimit; l.repeated > most {
-		t.Errorf("%d calls ran again after an answer that was final, at most %d were in flight", l.repeated, most)
-	}
-	t.Logf("%d stops: %d calls acknowledged, all ran; %d ran again because they were cut off; %d ran without an acknowledgement",
-		rounds, len(l.acked), l.repeated, l.unacknowledged)
 }
