@@ -24,14 +24,15 @@ var rooms = map[string][]string{
 	"dashboards/plugin":  {"admin"},
 	"admin":              {"limits", "metrics", "queue", "config"},
 	"proxy":              {"proxy/h1", "limits", "metrics"},
-	"queue":              {"limits", "metrics"},
+	"queue":              {"limits", "metrics", "faults"}, // which its tests use
 	"proxy/h1":           {},
 	"webhook":            {"metrics"},
 	"metrics":            {"limits"},
 	"limits":             {},
 	"config":             {},
 	"dashboards":         {"metrics", "limits"}, // its tests ask weir what it exports
-	"e2e":                {},
+	"e2e":                {"faults"},
+	"faults":             {},
 	"bench":              {},
 	"deploy":             {"config"}, // its tests read the settings that it deploys
 	"scripts":            {},

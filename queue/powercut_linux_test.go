@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"weir/queue/queuetest"
+	"weir/faults"
 )
 
 // powerCuts is how often the power is cut; make crash-test sets it.
@@ -35,7 +35,7 @@ func TestWithoutFsyncAPowerCutLosesCalls(t *testing.T) {
 // next file of messages, the others at any time.
 func cutPower(t *testing.T, cuts int, env ...string) *ledgers {
 	t.Helper()
-	disk := queuetest.NewDisk(t, 2<<30) // of which little is used
+	disk := faults.NewDisk(t, 2<<30) // of which little is used
 	c := course{t: t, dir: t.TempDir(), env: env}
 	stop := func(cmd *exec.Cmd) {
 		disk.CutPower(t)

@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"weir/queue"
-	"weir/queue/queuetest"
+	"weir/faults"
 )
 
 // A disk that is full answers no call with a success that is not stored; once there
 // is space the store takes calls again by itself, and has all that it accepted.
 func TestAFullDiskLosesNothingAndIsOvercome(t *testing.T) {
-	disk := queuetest.NewDisk(t, 64<<20)
+	disk := faults.NewDisk(t, 64<<20)
 	o := testOptions(t, "f", filepath.Join(disk.Dir, "calls"))
 	o.WriteTimeout = 2 * time.Second
 	s := mustOpen(t, o)

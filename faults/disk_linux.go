@@ -1,4 +1,4 @@
-package queuetest
+package faults
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ type Disk struct {
 
 // NewDisk makes an ext4 of size bytes. The test is skipped where it may not mount one:
 // that takes root and loop devices.
-func NewDisk(t *testing.T, size int64) *Disk {
+func NewDisk(t testing.TB, size int64) *Disk {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("mounting a file system takes root")
@@ -49,7 +49,7 @@ func NewDisk(t *testing.T, size int64) *Disk {
 func (d *Disk) mount() []string { return []string{"mount", "-o", "loop", d.image, d.Dir} }
 
 // Fill takes all the space that there is, until the returned function is called.
-func (d *Disk) Fill(t *testing.T) (empty func()) {
+func (d *Disk) Fill(t testing.TB) (empty func()) {
 	t.Helper()
 	path := filepath.Join(d.Dir, "ballast")
 	f, err := os.Create(path)
@@ -85,7 +85,7 @@ const (
 
 // CutPower makes the disk lose what was not fsynced. Whoever has files open on it gets
 // errors from now on, and must have ended before Restore.
-func (d *Disk) CutPower(t *testing.T) {
+func (d *Disk) CutPower(t testing.TB) {
 	t.Helper()
 	f, err := os.Open(d.Dir)
 	if err != nil {
@@ -97,8 +97,18 @@ func (d *Disk) CutPower(t *testing.T) {
 	}
 }
 
+// Replace mounts the disk anew in its place, as it is after a power cut, while others
+// still have files of it open: those keep answering with errors.
+func (d *Disk) Replace(t testing.TB) {
+	t.Helper()
+	if err := unix.Unmount(d.Dir, unix.MNT_DETACH); err != nil {
+		t.Fatalf("unmounting: %v", err)
+	}
+	d.mountAnew(t)
+}
+
 // Restore mounts the disk anew, as it is after a power cut.
-func (d *Disk) Restore(t *testing.T) {
+func (d *Disk) Restore(t testing.TB) {
 	t.Helper()
 	var err error
 	for range 500 { // a process that was killed may need a moment to let go
@@ -110,6 +120,11 @@ func (d *Disk) Restore(t *testing.T) {
 	if err != nil {
 		t.Fatalf("unmounting: %v", err)
 	}
+	d.mountAnew(t)
+}
+
+func (d *Disk) mountAnew(t testing.TB) {
+	t.Helper()
 	if out, err := exec.Command(d.mount()[0], d.mount()[1:]...).CombinedOutput(); err != nil {
 		t.Fatalf("mounting anew: %v: %s", err, out)
 	}
