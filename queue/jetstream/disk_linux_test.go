@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"weir/queue"
 	"weir/faults"
+	"weir/queue"
 )
 
 // A disk that is full answers no call with a success that is not stored; once there
