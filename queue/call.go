@@ -30,13 +30,17 @@ type Call struct {
 	BodySize int64
 }
 
-// Hash identifies what the function would see: method, target, host and body.
+// Hash identifies what the function would see, and who is told: method, target, host,
+// callback and body.
 // Fields are left out: dates, traces and credentials differ between repetitions
 // of one request.
 func (c *Call) Hash() [sha256.Size]byte {
 	h := sha256.New()
 	for _, s := range []string{c.Method, c.Target, c.Host} {
 		_, _ = fmt.Fprintf(h, "%d:%s", len(s), s) // a hash takes everything
+	}
+	if c.Callback != "" { // another receiver is another request
+		_, _ = fmt.Fprintf(h, "callback %d:%s", len(c.Callback), c.Callback)
 	}
 	_, _ = h.Write(c.Body)
 	return [sha256.Size]byte(h.Sum(nil))

@@ -51,11 +51,13 @@ func TestAResponseComesBackAsItWas(t *testing.T) {
 func TestHashTellsPayloadsApart(t *testing.T) {
 	seen := map[[32]byte]string{}
 	for name, change := range map[string]func(*Call){
-		"itself":  func(*Call) {},
-		"method":  func(c *Call) { c.Method = "PUT" },
-		"target":  func(c *Call) { c.Target += "z" },
-		"body":    func(c *Call) { c.Body = []byte("other") },
-		"shifted": func(c *Call) { c.Method, c.Target = "POST/", "a%2Fb//c?x=\xff&y" },
+		"itself":   func(*Call) {},
+		"method":   func(c *Call) { c.Method = "PUT" },
+		"target":   func(c *Call) { c.Target += "z" },
+		"body":     func(c *Call) { c.Body = []byte("other") },
+		"callback": func(c *Call) { c.Callback += "/else" },
+		"none":     func(c *Call) { c.Callback = "" },
+		"shifted":  func(c *Call) { c.Method, c.Target = "POST/", "a%2Fb//c?x=\xff&y" },
 	} {
 		c := sampleCall()
 		change(c)
@@ -111,6 +113,61 @@ func FuzzDecodeResponse(f *testing.F) {
 		if err := s.UnmarshalBinary(again); err != nil || !reflect.DeepEqual(r, s) {
 			t.Fatalf("%+v reads back as %+v (%v)", r, s, err)
 		}
+	})
+}
+
+func sampleDelivery() *Delivery {
+	at := time.Date(2026, 3, 1, 10, 0, 0, 123456789, time.UTC)
+	return &Delivery{
+		Call: NewID(at), To: OnFailure, Ticket: 3, URL: "https://example.com/x?y", State: Failed, CallAttempts: 3, Error: "the function answered 500",
+		Method: "PUT", Target: "/a?\xff", EnqueuedAt: at, StartedAt: at.Add(time.Second), FinishedAt: at.Add(time.Minute), GiveUpAt: at.Add(time.Hour), Attempts: 7,
+		Response: &Response{Status: 500, Fields: []Field{{"A", "b"}}, Body: []byte("x\x00")},
+	}
+}
+
+func TestADeliveryComesBackAsItWas(t *testing.T) {
+	bare := sampleDelivery()
+	bare.Response = nil
+	for _, d := range []*Delivery{sampleDelivery(), bare} {
+		b, err := d.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got Delivery
+		if err := got.UnmarshalBinary(b); err != nil || !reflect.DeepEqual(&got, d) {
+			t.Errorf("got  %+v (%v)\nwant %+v", &got, err, d)
+		}
+	}
+	d := sampleDelivery()
+	if got := d.Receiver(); got != "https://example.com" {
+		t.Errorf("the receiver is %q", got)
+	}
+}
+
+func FuzzDecodeDelivery(f *testing.F) {
+	d := sampleDelivery()
+	for range 2 {
+		b, err := d.MarshalBinary()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+		f.Add(b[:len(b)/2])
+		d.Response = nil
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var d, again Delivery
+		if d.UnmarshalBinary(b) != nil {
+			return
+		}
+		written, err := d.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := again.UnmarshalBinary(written); err != nil || !reflect.DeepEqual(d, again) {
+			t.Fatalf("%+v reads back as %+v (%v)", d, again, err)
+		}
+		_ = d.Receiver()
 	})
 }
 

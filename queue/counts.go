@@ -18,6 +18,8 @@ type Snapshot struct {
 	Running int // attempts under way in this process
 
 	Enqueued, Attempts, Succeeded, Failed, Retried, Expired, Cancelled, DeadLettered uint64
+	// Attempts at deliveries, by what came of them.
+	Delivered, DeliveriesRetried, DeliveriesGone, DeliveriesFailed uint64
 }
 
 // Snapshot asks the store, too; where that does not answer, its part is zero and Up
@@ -27,6 +29,8 @@ func (q *Queue) Snapshot(ctx context.Context) Snapshot {
 		Enqueued: q.counts.enqueued.Load(), Attempts: q.counts.attempts.Load(), Succeeded: q.counts.succeeded.Load(),
 		Failed: q.counts.failed.Load(), Retried: q.counts.retried.Load(), Expired: q.counts.expired.Load(),
 		Cancelled: q.counts.cancelled.Load(), DeadLettered: q.counts.deadLettered.Load(),
+		Delivered: q.outbox.counts.delivered.Load(), DeliveriesRetried: q.outbox.counts.retried.Load(),
+		DeliveriesGone: q.outbox.counts.gone.Load(), DeliveriesFailed: q.outbox.counts.failed.Load(),
 	}
 	q.mu.Lock()
 	s.Running = len(q.running)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"weir/limits"
@@ -236,15 +237,20 @@ func outcomeOf(r *Response, err error) limits.Outcome {
 
 // hold keeps the entry until the returned function is called.
 func (q *Queue) hold(e *Entry) func() {
+	return holdOn(e, q.store.HoldTime(), q.log, e.Call.ID)
+}
+
+// holdOn keeps what h stands for, of a call, until the returned function is called.
+func holdOn(h Handle, holdTime time.Duration, log *slog.Logger, id ID) func() {
 	stop := make(chan struct{})
 	go func() {
-		tick := time.NewTicker(q.store.HoldTime() / 3)
+		tick := time.NewTicker(holdTime / 3)
 		defer tick.Stop()
 		for {
 			select {
 			case <-tick.C:
-				if err := e.Hold(); err != nil {
-					q.log.Debug("a running call could not be held on to", "call", e.Call.ID, "err", err)
+				if err := h.Hold(); err != nil {
+					log.Debug("what is at work could not be held on to", "call", id, "err", err)
 				}
 			case <-stop:
 				return
@@ -276,7 +282,7 @@ func (q *Queue) claim(ctx context.Context, e *Entry) (r *Record, start bool, err
 	p := q.policy.Load()
 	c := e.Call
 	// A first entry's call has no record, as a rule.
-	r = &Record{ID: c.ID, State: Enqueued, EnqueuedAt: c.EnqueuedAt, Ticket: 1}
+	r = &Record{ID: c.ID, State: Enqueued, EnqueuedAt: c.EnqueuedAt, Ticket: 1, Callback: c.Callback != ""}
 	if e.Ticket > 1 || !c.NotBefore.IsZero() {
 		if r, err = q.recordOf(ctx, e); err != nil {
 			return nil, false, err
@@ -328,15 +334,17 @@ func (q *Queue) claim(ctx context.Context, e *Entry) (r *Record, start bool, err
 func (q *Queue) recordOf(ctx context.Context, e *Entry) (*Record, error) {
 	r, err := q.store.Record(ctx, e.Call.ID)
 	if errors.Is(err, ErrNotFound) {
-		return &Record{ID: e.Call.ID, State: Enqueued, EnqueuedAt: e.Call.EnqueuedAt, Ticket: e.Ticket}, nil
+		return &Record{ID: e.Call.ID, State: Enqueued, EnqueuedAt: e.Call.EnqueuedAt, Ticket: e.Ticket, Callback: e.Call.Callback != ""}, nil
 	}
 	return r, err
 }
 
-// bury makes a change put the call among the dead letters.
+// bury makes a change put the call among the dead letters, and those told who want to
+// know.
 func (q *Queue) bury(change *Change, p *Policy, c *Call, last *Response) {
 	change.Dead = &DeadLetter{Record: *change.Record, Call: c, Response: last}
 	change.Keep, change.KeepDead = p.Retention, p.DeadRetention
+	q.owe(change, p, c, last)
 }
 
 // sleep reports whether d passed before ctx ended.
@@ -351,7 +359,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Drain begins no attempt any more and waits for those under way. When ctx ends
+// Drain begins no attempt any more, at calls or deliveries, and waits for those under way. When ctx ends
 // first they are cut off and handed back.
 func (q *Queue) Drain(ctx context.Context) error {
 	q.end()
@@ -369,10 +377,11 @@ func (q *Queue) Drain(ctx context.Context) error {
 		}
 	})()
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	for len(q.running) > 0 {
 		q.idle.Wait()
 	}
+	q.mu.Unlock()
+	q.outbox.drain(ctx)
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("queue: calls that still ran were handed back: %w", err)
 	}

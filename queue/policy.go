@@ -32,6 +32,13 @@ type Policy struct {
 	Retention, KeyRetention, DeadRetention time.Duration
 	// MaxResponse bounds the body of a response that is kept, in bytes.
 	MaxResponse int64
+
+	// OnSuccess and OnFailure are URLs that are told of calls that ended so, "" for
+	// none.
+	OnSuccess, OnFailure string
+	// DeliveryMaxAge is how long after a call's end its receivers are told;
+	// DeliveryBackoffMax takes BackoffMax's place between attempts at that.
+	DeliveryMaxAge, DeliveryBackoffMax time.Duration
 }
 
 // DefaultPolicy is what applies unless somebody says otherwise.
@@ -40,7 +47,7 @@ func DefaultPolicy() Policy {
 		MaxAttempts: 3, Backoff: time.Second, BackoffMax: 5 * time.Minute,
 		RetryStatuses: []int{408, 429, 500, 502, 503, 504},
 		MaxAge:        6 * time.Hour, Retention: time.Hour, KeyRetention: 24 * time.Hour, DeadRetention: 7 * 24 * time.Hour,
-		MaxResponse: 256 << 10,
+		MaxResponse: 256 << 10, DeliveryMaxAge: 24 * time.Hour, DeliveryBackoffMax: 30 * time.Minute,
 	}
 }
 

@@ -25,13 +25,15 @@ type Invoker interface {
 	Invoke(ctx context.Context, c *Call, attempt int, maxBody int64) (*Response, error)
 }
 
-// Options is what a Queue is made of. All fields are required.
+// Options is what a Queue is made of. All fields but the Notifier are required.
 type Options struct {
 	Store   Store
 	Gate    Gate
 	Invoker Invoker
-	Policy  Policy
-	Log     *slog.Logger
+	// Notifier tells receivers of calls that have ended; nil where nobody is told.
+	Notifier Notifier
+	Policy   Policy
+	Log      *slog.Logger
 	// Poll is how often the store is asked for entries that nobody here has put
 	// into it: those whose time has come, and those of other weirs.
 	Poll time.Duration
@@ -47,6 +49,7 @@ type Queue struct {
 	poll    time.Duration
 	policy  atomic.Pointer[Policy]
 	counts  counts
+	outbox  *outbox
 
 	life context.Context // ends when Drain is called
 	end  context.CancelFunc
@@ -67,6 +70,7 @@ func New(o Options) *Queue {
 	}
 	q.life, q.end = context.WithCancel(context.Background())
 	q.idle = sync.NewCond(&q.mu)
+	q.outbox = newOutbox(&o, &q.policy)
 	q.Configure(o.Policy)
 	return q
 }
@@ -96,7 +100,7 @@ func (q *Queue) Enqueue(ctx context.Context, c *Call, key string, delay time.Dur
 	if delay > 0 {
 		due = now.Add(delay)
 		c.NotBefore, change.At = due, due
-		change.Record = &Record{ID: c.ID, State: Scheduled, EnqueuedAt: now, NextAttemptAt: due, Ticket: 1}
+		change.Record = &Record{ID: c.ID, State: Scheduled, EnqueuedAt: now, NextAttemptAt: due, Ticket: 1, Callback: c.Callback != ""}
 	}
 	c.ExpiresAt = due.Add(p.MaxAge)
 	if key != "" {

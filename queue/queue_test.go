@@ -68,6 +68,7 @@ type bench struct {
 	gate     *limits.Gate
 	function *function
 	policy   queue.Policy
+	notifier queue.Notifier
 	queue    *queue.Queue
 }
 
@@ -95,7 +96,7 @@ func (b *bench) open() {
 	}); err != nil {
 		b.t.Fatal(err)
 	}
-	b.queue = queue.New(queue.Options{Store: b.store, Gate: b.gate, Invoker: b.function, Policy: b.policy, Log: log, Poll: 50 * time.Millisecond})
+	b.queue = queue.New(queue.Options{Store: b.store, Gate: b.gate, Invoker: b.function, Notifier: b.notifier, Policy: b.policy, Log: log, Poll: 50 * time.Millisecond})
 }
 
 func (b *bench) run() { go b.queue.Run(context.Background()) }

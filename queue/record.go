@@ -24,6 +24,9 @@ type Record struct {
 	// entry may be taken for an attempt that was lost.
 	Place uint64 `json:"place,omitempty"`
 
+	// Callback tells that the caller is to be told of the call's end.
+	Callback bool `json:"callback,omitempty"`
+
 	// Revision is the Store's mark of this state of the record; 0 where nothing is
 	// written of the call but its entry.
 	Revision uint64 `json:"-"`

@@ -65,7 +65,11 @@ func sameChange(now, change *Record) bool {
 
 // shrink leaves out what a store may do without.
 func (q *Queue) shrink(c *Change) {
-	for _, r := range []*Response{c.Response, deadResponse(c)} {
+	responses := []*Response{c.Response, deadResponse(c)}
+	for _, d := range c.Deliveries {
+		responses = append(responses, d.Response)
+	}
+	for _, r := range responses {
 		if r != nil && r.Body != nil {
 			r.Body, r.Dropped = nil, true
 		}
@@ -114,6 +118,7 @@ func (q *Queue) outcome(p *Policy, c *Call, r *Record, res *Response, failure er
 	switch event {
 	case Succeed:
 		change.Response = res
+		q.owe(change, p, c, res)
 	case Retry:
 		next.Ticket++
 		next.NextAttemptAt, next.Place = at, 0

@@ -50,6 +50,9 @@ type Change struct {
 	Response *Response
 	// Dead puts the call among the dead letters. Its Record is Change.Record.
 	Dead *DeadLetter
+	// Deliveries are owed from now on, each with a pending record of its own in the
+	// place of one that there is for its call and audience.
+	Deliveries []*Delivery
 	// Keep is how long a final record and its response are kept, KeepKey a key,
 	// and KeepDead a dead letter.
 	Keep, KeepKey, KeepDead time.Duration
@@ -84,6 +87,7 @@ type Stats struct {
 	Scheduled   int // entries that are not yet due
 	Held        int // entries that are somebody's
 	DeadLetters int
+	Deliveries  int // owed, held ones included
 	// Oldest is when the oldest waiting entry was put into the queue, zero where
 	// there is none.
 	Oldest time.Time
@@ -99,8 +103,9 @@ type Store interface {
 	Fetch(ctx context.Context) (*Entry, error)
 	// LoadBody fills the body of a call that was read from the store.
 	LoadBody(ctx context.Context, c *Call) error
-	// HoldTime is how long an entry stays its holder's after Fetch and Hold.
+	// HoldTime is how long an entry stays its holder's after a fetch and Hold.
 	HoldTime() time.Duration
+	Outbox
 
 	// Record reads a call's record. One of which only an entry exists has revision
 	// 0 and the state that its entry is in.

@@ -248,6 +248,15 @@ func (s *Store) messages(c *queue.Change) ([]*nats.Msg, error) {
 	if c.Entry != nil {
 		msgs = append(msgs, s.entryMessage(c))
 	}
+	for _, d := range c.Deliveries {
+		more, err := s.deliveryMessages(&queue.DeliveryChange{
+			Record: &queue.DeliveryRecord{Call: d.Call, To: d.To, Ticket: d.Ticket, State: queue.DeliveryPending}, Entry: d,
+		})
+		if err != nil {
+			return nil, err
+		}
+		msgs = append(msgs, more...)
+	}
 	if r := c.Record; r != nil {
 		data, err := encodeRecord(r, c.Response)
 		if err != nil {

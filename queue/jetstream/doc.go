@@ -12,6 +12,9 @@
 //	key.<hash>     an idempotency key
 //	dead.<id>      the record of a dead letter
 //	grave.<id>     its call and last response
+//	post.<bucket>  deliveries that are due; a consumer takes them
+//	later.<id>-<audience>  those that are not, message schedules too
+//	note.<id>-<audience>   a delivery's record
 //
 // A call that waits has no subject of its own: a million of them would cost the
 // server as many index entries in memory.

@@ -67,7 +67,7 @@ func (s *Store) Fetch(ctx context.Context) (*queue.Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: fetching: %w", err)
 	}
-	e := &queue.Entry{Place: meta.Sequence.Stream, More: meta.NumPending > 0, Handle: &handle{session: session, reply: m.Reply}}
+	e := &queue.Entry{Place: meta.Sequence.Stream, More: meta.NumPending > 0, Handle: &handle{session: session, reply: m.Reply, held: &session.held}}
 	if e.Call, e.Ticket, err = readEntry(m.Header, m.Data); err != nil {
 		return nil, fmt.Errorf("jetstream: the entry at %d: %w", e.Place, err)
 	}

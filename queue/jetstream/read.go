@@ -111,7 +111,7 @@ func (s *Store) waiting(ctx context.Context, id queue.ID) (*queue.Record, error)
 			}
 			c, ticket, err := readEntry(m.header, m.data)
 			if err == nil && c.ID == id {
-				found = &queue.Record{ID: id, State: queue.Enqueued, EnqueuedAt: c.EnqueuedAt, Ticket: ticket}
+				found = &queue.Record{ID: id, State: queue.Enqueued, EnqueuedAt: c.EnqueuedAt, Ticket: ticket, Callback: c.Callback != ""}
 			}
 			return err
 		})

@@ -96,6 +96,7 @@ func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
 		Held:        info[dispatchConsumer].NumAckPending,
 		Scheduled:   int(info[scheduledConsumer].NumPending),
 		DeadLetters: int(info[deadConsumer].NumPending),
+		Deliveries:  int(info[deliverConsumer].NumPending+info[laterConsumer].NumPending) + info[deliverConsumer].NumAckPending,
 	}
 	if st.Waiting > 0 {
 		m, err := session.stream.GetMsg(ctx, info[dispatchConsumer].Delivered.Stream+1, jetstream.WithGetMsgSubject(s.names.every("todo")))

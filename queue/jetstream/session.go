@@ -23,6 +23,7 @@ type session struct {
 	objects jetstream.ObjectStore
 	counts  map[string]jetstream.Consumer
 	inbox   inbox
+	letters inbox        // where fetched deliveries arrive
 	held    atomic.Int64 // entries fetched here whose end is not yet told
 }
 
@@ -148,12 +149,16 @@ func (s *session) prepare(ctx context.Context, o *Options, n names) error {
 	if s.server != nil {
 		// Whoever held an entry is dead, for the directory was locked. Without the
 		// consumer nobody holds it any more; waiting for that would take HoldTime.
-		if err := s.stream.DeleteConsumer(ctx, dispatchConsumer); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return fmt.Errorf("jetstream: the consumer %s: %w", dispatchConsumer, err)
+		for _, name := range []string{dispatchConsumer, deliverConsumer} {
+			if err := s.stream.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+				return fmt.Errorf("jetstream: the consumer %s: %w", name, err)
+			}
 		}
 	}
 	s.counts = map[string]jetstream.Consumer{}
-	for name, filter := range map[string]string{dispatchConsumer: "todo", scheduledConsumer: "due", deadConsumer: "dead"} {
+	for name, filter := range map[string]string{
+		dispatchConsumer: "todo", scheduledConsumer: "due", deadConsumer: "dead", deliverConsumer: "post", laterConsumer: "later",
+	} {
 		c, err := s.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 			Durable: name, FilterSubject: n.every(filter), AckPolicy: jetstream.AckExplicitPolicy,
 			AckWait: o.HoldTime, MaxDeliver: -1, MaxAckPending: maxHeld,

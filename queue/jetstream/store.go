@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"weir/queue"
 )
 
@@ -98,12 +100,21 @@ func (s *Store) Commit(ctx context.Context, c *queue.Change) error {
 	if err != nil {
 		return err
 	}
+	last, err := s.write(ctx, msgs)
+	if err == nil && c.Record != nil {
+		c.Record.Revision = last
+	}
+	return err
+}
+
+// write puts messages on disk, all or none, and returns the place of the last.
+func (s *Store) write(ctx context.Context, msgs []*nats.Msg) (last uint64, err error) {
 	size := 0
 	limit := s.session.Load().nc.MaxPayload()
 	for _, m := range msgs {
 		n := m.Size()
 		if int64(n) > limit-headerRoom {
-			return fmt.Errorf("%w: %d bytes, at most %d", queue.ErrTooLarge, n, limit-headerRoom)
+			return 0, fmt.Errorf("%w: %d bytes, at most %d", queue.ErrTooLarge, n, limit-headerRoom)
 		}
 		size += n
 	}
@@ -111,9 +122,9 @@ func (s *Store) Commit(ctx context.Context, c *queue.Change) error {
 	select {
 	case s.writes <- w:
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", queue.ErrUnavailable, context.Cause(ctx))
+		return 0, fmt.Errorf("%w: %w", queue.ErrUnavailable, context.Cause(ctx))
 	case <-s.life.Done():
-		return fmt.Errorf("%w: it is closing", queue.ErrUnavailable)
+		return 0, fmt.Errorf("%w: it is closing", queue.ErrUnavailable)
 	}
 	select {
 	case <-w.done:
@@ -121,20 +132,17 @@ func (s *Store) Commit(ctx context.Context, c *queue.Change) error {
 		select {
 		case <-w.done:
 		default:
-			return fmt.Errorf("%w: it is closing", queue.ErrUnavailable)
+			return 0, fmt.Errorf("%w: it is closing", queue.ErrUnavailable)
 		}
 	case <-ctx.Done():
 		// It may still be written.
-		return fmt.Errorf("%w: %w", queue.ErrUnknown, context.Cause(ctx))
+		return 0, fmt.Errorf("%w: %w", queue.ErrUnknown, context.Cause(ctx))
 	}
 	if w.err != nil {
-		return w.err
+		return 0, w.err
 	}
 	s.room.add(size)
-	if c.Record != nil {
-		c.Record.Revision = w.last
-	}
-	return nil
+	return w.last, nil
 }
 
 // headerRoom is what the fields of a batch, of a schedule and of the server itself
@@ -232,6 +240,7 @@ func (s *Store) Close() error {
 type handle struct {
 	session *session
 	reply   string
+	held    *atomic.Int64 // counts those of its kind
 	ended   atomic.Bool
 }
 
@@ -251,7 +260,7 @@ func (h *handle) Return() error {
 
 func (h *handle) Leave() {
 	if h.ended.CompareAndSwap(false, true) {
-		h.session.held.Add(-1)
+		h.held.Add(-1)
 	}
 }
 

@@ -43,6 +43,19 @@ func (n names) dead(id queue.ID) string  { return n.prefix + "dead." + string(id
 func (n names) grave(id queue.ID) string { return n.prefix + "grave." + string(id) }
 func (n names) probe() string            { return n.prefix + "probe" }
 
+// Deliveries that are due, those that are not, and their records.
+func (n names) post(id queue.ID) string {
+	return n.prefix + "post." + strconv.Itoa(id.Bucket(buckets))
+}
+
+func (n names) later(id queue.ID, to queue.Audience) string {
+	return n.prefix + "later." + string(id) + "-" + string(to)
+}
+
+func (n names) note(id queue.ID, to queue.Audience) string {
+	return n.prefix + "note." + string(id) + "-" + string(to)
+}
+
 // key names a caller's key, which may hold anything.
 func (n names) key(key string) string {
 	h := sha256.Sum256([]byte(key))
@@ -57,4 +70,6 @@ const (
 	dispatchConsumer  = "dispatch"
 	scheduledConsumer = "count-scheduled"
 	deadConsumer      = "count-dead"
+	deliverConsumer   = "deliver"
+	laterConsumer     = "count-later"
 )
