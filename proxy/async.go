@@ -32,14 +32,19 @@ var (
 	ErrOutcomeUnknown = errors.New("the queue of asynchronous calls did not answer in time: the call may run or not")
 )
 
-// AsyncRequest is a request that is to be run later, as the function will get it.
+// AsyncRequest is a request that is to be run later, as the function will get it. Its
+// strings and its body lie in the buffers of a connection: they are valid until
+// Enqueue has returned.
 type AsyncRequest struct {
 	Method, Target, Host string
-	Header               http.Header // end to end
+	Fields               []Field // end to end, with canonical names
 	Body                 []byte
 	Key                  string        // idempotency key, "" for none
 	Delay                time.Duration // before its first attempt
 }
+
+// Field is one line of a request's field section.
+type Field struct{ Name, Value string }
 
 // AsyncReceipt is what is known of an accepted request.
 type AsyncReceipt struct{ ID string }
@@ -77,6 +82,121 @@ func spills(err error) bool {
 	return t != nil && (t.Reason == limits.ReasonMaxInflight || t.Reason == limits.ReasonQueueFull || t.Reason == limits.ReasonQueueTimeout)
 }
 
+// asyncHead is what the rules for accepting a request look at, whichever engine has
+// read it.
+type asyncHead struct {
+	method, target, host string // as they came
+	upgrade              bool   // it is an HTTP/1.1 request that asks for another protocol
+	length               int64  // of its body, -1 where it is not known yet
+	fields               fieldLines
+}
+
+// fieldLines gives a request's fields by their canonical names.
+type fieldLines interface {
+	fields
+	// line gives the field's value number i, from 0, and whether there is one.
+	line(name string, i int) (string, bool)
+}
+
+type headerLines struct{ http.Header }
+
+func (h headerLines) line(name string, i int) (string, bool) {
+	if values := h.Header[name]; i < len(values) {
+		return values[i], true
+	}
+	return "", false
+}
+
+// order makes what is stored of a request, but for its fields and its body, and gives
+// the bound of the latter; or it says why the request cannot be run later.
+func (p *Proxy) order(s *Settings, d *description, h *asyncHead, spilled bool) (a AsyncRequest, limit int64, err error) {
+	switch {
+	case h.method == http.MethodConnect:
+		return a, 0, errConnect
+	case !isToken(h.method):
+		return a, 0, errMethod
+	case h.target == "*":
+		return a, 0, errTarget
+	case d.grpc:
+		return a, 0, errAsyncGRPC
+	case h.upgrade:
+		return a, 0, errAsyncUpgrade
+	case !spilled && h.fields.Get("X-Callback-Url") != "":
+		return a, 0, errAsyncCallback
+	case p.draining.Load():
+		return a, 0, &limits.Throttle{Reason: limits.ReasonDraining, RetryAfter: time.Second}
+	}
+	a.Method, a.Host = h.method, h.host
+	if a.Target, err = asyncTarget(s.Async.Function, originForm(h.target)); err != nil {
+		return a, 0, err
+	}
+	if a.Delay, err = asyncDelay(h.fields); err != nil {
+		return a, 0, err
+	}
+	if a.Key, err = asyncKey(h.fields); err != nil {
+		return a, 0, err
+	}
+	limit = s.Async.MaxBody
+	if s.MaxBodyBytes > 0 {
+		limit = min(limit, s.MaxBodyBytes)
+	}
+	if h.length > limit {
+		return a, 0, &http.MaxBytesError{Limit: limit}
+	}
+	return a, limit, nil
+}
+
+// acceptedAnswer tells the caller of a call that is on disk.
+func acceptedAnswer(id string, preferred bool) answer {
+	a := answer{status: http.StatusAccepted, body: []byte{}, fields: make([]field, 0, 5)}
+	a.fields = append(a.fields, field{"Location", callsPrefix + id}, field{"X-Call-Id", id}, field{"Proxy-Status", "weir"}, field{"Cache-Control", "no-store"})
+	if preferred {
+		a.fields = append(a.fields, field{"Preference-Applied", "respond-async"})
+	}
+	return a
+}
+
+// replayedAnswer is what the function has answered to a call.
+func replayedAnswer(id string, res *AsyncResponse) answer {
+	a := answer{status: res.Status, body: res.Body}
+	for name, values := range res.Header {
+		for _, v := range values {
+			a.fields = append(a.fields, field{name, v})
+		}
+	}
+	a.fields = append(a.fields, field{"X-Call-Id", id})
+	if a.body == nil {
+		a.body = []byte{}
+	}
+	if a.status == http.StatusNoContent || a.status == http.StatusNotModified {
+		a.body = nil
+	}
+	return a
+}
+
+// awaitCall gives the function's answer to a call that ends within the time that its
+// client is ready to wait; ctx ends when the client leaves.
+func (p *Proxy) awaitCall(ctx context.Context, id string, wait time.Duration) *AsyncResponse {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	res, err := p.enqueuer.Await(ctx, id)
+	if err != nil {
+		p.log.Debug("a call's end could not be awaited", "call", id, "err", err)
+		return nil
+	}
+	return res
+}
+
+// answerToCall is what the client is told of a call that was written just now.
+func (p *Proxy) answerToCall(ctx context.Context, d *description, id string, spilled bool) answer {
+	if d.wait > 0 && !spilled {
+		if res := p.awaitCall(ctx, id, d.wait); res != nil {
+			return replayedAnswer(id, res)
+		}
+	}
+	return acceptedAnswer(id, d.preferred)
+}
+
 // accept reads the request whole and has it run later.
 func (x *exchange) accept(spilled bool) {
 	if err := x.acceptance(spilled); err != nil {
@@ -85,114 +205,62 @@ func (x *exchange) accept(spilled bool) {
 }
 
 func (x *exchange) acceptance(spilled bool) error {
-	p, s := x.p, x.settings
-	switch {
-	case x.r.Method == http.MethodConnect:
-		return errConnect
-	case !isToken(x.r.Method):
-		return errMethod
-	case x.r.RequestURI == "*":
-		return errTarget
-	case x.grpc:
-		return errAsyncGRPC
-	case x.r.Header.Get("Upgrade") != "" && x.r.ProtoMajor == 1:
-		return errAsyncUpgrade
-	case x.r.Header.Get("X-Callback-Url") != "" && !spilled:
-		return errAsyncCallback
-	case p.draining.Load():
-		return &limits.Throttle{Reason: limits.ReasonDraining, RetryAfter: time.Second}
-	}
-	target, err := asyncTarget(s.Async.Function, originForm(x.r.RequestURI))
+	p := x.p
+	a, limit, err := p.order(x.settings, &x.description, &asyncHead{
+		method: x.r.Method, target: x.r.RequestURI, host: x.r.Host, length: x.r.ContentLength,
+		upgrade: x.r.Header.Get("Upgrade") != "" && x.r.ProtoMajor == 1, fields: headerLines{x.r.Header},
+	}, spilled)
 	if err != nil {
 		return err
-	}
-	a := &AsyncRequest{Method: x.r.Method, Target: target, Host: x.r.Host}
-	if a.Delay, err = asyncDelay(x.r.Header); err != nil {
-		return err
-	}
-	if a.Key, err = asyncKey(x.r.Header); err != nil {
-		return err
-	}
-	limit := s.Async.MaxBody
-	if s.MaxBodyBytes > 0 {
-		limit = min(limit, s.MaxBodyBytes)
-	}
-	if x.r.ContentLength > limit {
-		return &http.MaxBytesError{Limit: limit}
 	}
 	if a.Body, err = x.readBody(limit); err != nil {
 		return err
 	}
 	defer p.bodies.release(int64(cap(a.Body)))
-	a.Header = x.endToEnd()
+	a.Fields = x.endToEnd()
 	// The client may leave: what it has sent is accepted all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), enqueueTimeout)
 	defer cancel()
-	receipt, err := p.enqueuer.Enqueue(ctx, a)
+	receipt, err := p.enqueuer.Enqueue(ctx, &a)
 	x.callID = receipt.ID
 	if err != nil {
 		return err
 	}
-	if wait := x.wait; wait > 0 && !spilled {
-		if res := x.await(receipt.ID, wait); res != nil {
-			x.replay(res)
-			return nil
-		}
-	}
-	h := x.w.Header()
-	h["Location"] = []string{"/_weir/calls/" + receipt.ID}
-	h["X-Call-Id"] = []string{receipt.ID}
-	h["Proxy-Status"] = []string{"weir"}
-	h["Cache-Control"] = []string{"no-store"}
-	h["Content-Length"] = []string{"0"}
-	if x.preferred {
-		h["Preference-Applied"] = []string{"respond-async"}
-	}
-	if x.closing() {
-		h["Connection"] = []string{"close"}
-	}
-	x.accepted = true
-	x.w.WriteHeader(http.StatusAccepted)
+	x.write(p.answerToCall(x.r.Context(), &x.description, receipt.ID, spilled))
 	return nil
 }
 
-// await gives the answer to a call that ends within the time that its client is
-// ready to wait.
-func (x *exchange) await(id string, wait time.Duration) *AsyncResponse {
-	ctx, cancel := context.WithTimeout(x.r.Context(), wait)
-	defer cancel()
-	res, err := x.p.enqueuer.Await(ctx, id)
-	if err != nil {
-		x.p.log.Debug("a call's end could not be awaited", "call", id, "err", err)
-		return nil
-	}
-	return res
-}
-
-// replay answers with what the function has answered to the call.
-func (x *exchange) replay(res *AsyncResponse) {
+// write sends the answer to an accepted request.
+func (x *exchange) write(a answer) {
 	h := x.w.Header()
-	for name, values := range res.Header {
-		h[name] = values
+	for _, f := range a.fields {
+		h[f.name] = append(h[f.name], f.value)
 	}
-	h["X-Call-Id"] = []string{x.callID}
-	h["Content-Length"] = []string{itoa(len(res.Body))}
+	if a.body != nil {
+		h["Content-Length"] = []string{itoa(len(a.body))}
+	}
 	if x.closing() {
 		h["Connection"] = []string{"close"}
 	}
 	x.accepted = true
-	x.w.WriteHeader(res.Status)
-	if x.r.Method != http.MethodHead && res.Status != http.StatusNoContent && res.Status != http.StatusNotModified {
-		_, _ = x.w.Write(res.Body) // a client that left cannot be told
+	x.w.WriteHeader(a.status)
+	if len(a.body) > 0 && x.r.Method != http.MethodHead {
+		_, _ = x.w.Write(a.body) // a client that left cannot be told
 	}
 }
 
 // endToEnd gives the fields that the function gets of the request.
-func (x *exchange) endToEnd() http.Header {
+func (x *exchange) endToEnd() []Field {
 	out := x.r.Header.Clone()
 	removeHopByHop(out)
 	out.Del("Content-Length")
 	out.Del("X-Call-Id") // weir's own takes its place
 	x.forwardPeer(out)
-	return out
+	list := make([]Field, 0, len(out)+2)
+	for name, values := range out {
+		for _, v := range values {
+			list = append(list, Field{name, v})
+		}
+	}
+	return list
 }

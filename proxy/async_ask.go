@@ -91,7 +91,7 @@ func asyncTarget(function, target string) (string, error) {
 }
 
 // asyncDelay reads how long a call is to wait before its first attempt.
-func asyncDelay(h http.Header) (time.Duration, error) {
+func asyncDelay(h fields) (time.Duration, error) {
 	var d time.Duration
 	switch seconds, duration := h.Get("X-Fc-Async-Delay"), h.Get("Weir-Delay"); {
 	case duration != "":
@@ -114,10 +114,14 @@ func asyncDelay(h http.Header) (time.Duration, error) {
 
 // asyncKey reads the key under which a caller repeats a request. An X-Call-Id of the
 // caller's is one: what it names as a call's id would be no secret.
-func asyncKey(h http.Header) (string, error) {
+func asyncKey(h fieldLines) (string, error) {
 	var key string
-	for _, name := range []string{"Idempotency-Key", "X-Call-Id"} {
-		for _, v := range h[name] {
+	for _, name := range [...]string{"Idempotency-Key", "X-Call-Id"} {
+		for i := 0; ; i++ {
+			v, ok := h.line(name, i)
+			if !ok {
+				break
+			}
 			if v == "" || len(v) > 255 || key != "" && key != v {
 				return "", errAsyncKey
 			}

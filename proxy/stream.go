@@ -38,6 +38,7 @@ type stream struct {
 	seat     *seat
 	account  account
 	held     []byte // the request's head
+	callID   string // of the call that the request may have become
 
 	origin     *origin
 	now        time.Duration // the clock as it was read last: after each read that brought something
@@ -56,6 +57,10 @@ type stream struct {
 	cause error
 
 	buffer, answerBuf, sinkBuf, upBuf []byte
+
+	order   AsyncRequest // what is made of a request that is to be run later
+	taken   bodyBuffer   // its body, where that is not at hand whole
+	written []byte       // what weir writes of its fields
 }
 
 // bodyState says where in the source the request's body is.
@@ -257,6 +262,17 @@ type headFields struct{ *h1.Head }
 
 func (h headFields) Get(name string) string { return view(h.Head.Get(name)) }
 
+func (h headFields) line(name string, i int) (string, bool) {
+	at := h.Find(name, 0)
+	for ; i > 0 && at >= 0; i-- {
+		at = h.Find(name, at+1)
+	}
+	if at < 0 {
+		return "", false
+	}
+	return view(h.Value(at)), true
+}
+
 // last gives the last field of a name in the request's head.
 func (x *stream) last(name string) string {
 	for i := x.request.Len() - 1; i >= 0; i-- {
@@ -281,7 +297,7 @@ func (c *clientConn) certificate() string {
 
 func (x *stream) beginAccount() {
 	x.started, x.cause, x.readUntil = false, nil, forever
-	x.consumed, x.keep, x.repeatable, x.tunnelled = 0, false, false, false
+	x.consumed, x.keep, x.repeatable, x.tunnelled, x.callID = 0, false, false, false, ""
 	x.settings = x.c.e.p.settings.Load()
 	x.account = account{proto: "HTTP/1.1", client: x.c.remote, began: x.now}
 }
@@ -308,7 +324,7 @@ func (x *stream) carry(n int) connState {
 		x.account.method = string(x.request.MethodBytes())
 	}
 	x.description = describe(x.settings, x.account.method, view(x.request.Target()), headFields{&x.request.Head})
-	if x.finishAborted || x.async {
+	if x.finishAborted && !x.async {
 		return connHandOver
 	}
 	x.limits.Body = x.settings.MaxBodyBytes
@@ -319,13 +335,16 @@ func (x *stream) carry(n int) connState {
 	x.held = x.source.Hold(n)
 	x.request.Rebase(x.held)
 	x.account.target = view(x.request.Target())
-	if x.settings.identifies() {
+	if x.settings.identifies() && !x.async {
 		x.settings.identify(&x.call, headFields{&x.request.Head}, sender{x.c.peer(x.settings), x.c.certificate, x.last})
 	}
 	state := connClose
-	if x.c.leftAlready() {
+	switch {
+	case x.async:
+		state = x.accept(false)
+	case x.c.leftAlready():
 		x.settle(errClientGone)
-	} else {
+	default:
 		state = x.admitAndForward()
 	}
 	x.source.Release()
@@ -364,8 +383,7 @@ func (x *stream) admitAndForward() connState {
 			x.now = clock()
 		}
 		if x.spill && !x.grpc && spills(err) {
-			x.source.Unhold() // net/http reads it again, and asks the gate once more
-			return connHandOver
+			return x.accept(true)
 		}
 		return x.refuse(err)
 	}
@@ -422,7 +440,11 @@ func (x *stream) answer(err error, closing bool) bool {
 		return false
 	}
 	a := x.c.e.p.refusals.answerTo(err, x.grpc, false)
-	b := x.appendDate(a.appendHead(x.sink.Begin()))
+	b := a.appendHead(x.sink.Begin())
+	if x.callID != "" {
+		b = h1.AppendField(b, "X-Call-Id", x.callID)
+	}
+	b = x.appendDate(b)
 	b = h1.AppendConnection(b, x.options(closing))
 	b = h1.Framing{Kind: h1.ByLength, Length: int64(len(a.body))}.AppendTo(b)
 	b = h1.AppendEnd(b)

@@ -12,15 +12,7 @@ import (
 // request, and those that tell it who called, by the rules of peer.forward.
 func (x *stream) appendRequest(b []byte) []byte {
 	r, p := &x.request, x.c.peer(x.settings)
-	for i := range r.Len() {
-		n := view(r.Name(i))
-		if !vouched(n) {
-			continue
-		}
-		if !p.trusted || alias(n) || merged(n) {
-			r.Drop(i)
-		}
-	}
+	x.dropVouched(p)
 	body := r.Body()
 	b = r.AppendLine(b, x.c.e.p.upstream.host)
 	b = r.AppendFields(b, body)
@@ -48,6 +40,18 @@ func (x *stream) appendRequest(b []byte) []byte {
 	return h1.AppendEnd(b)
 }
 
+// dropVouched keeps from the function what is not to be believed of the request's
+// fields, and what weir writes anew.
+func (x *stream) dropVouched(p *peer) {
+	r := &x.request
+	for i := range r.Len() {
+		n := view(r.Name(i))
+		if vouched(n) && (!p.trusted || alias(n) || merged(n)) {
+			r.Drop(i)
+		}
+	}
+}
+
 // merged reports whether weir writes the field itself, from what came.
 func merged(name string) bool {
 	for _, own := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
@@ -60,14 +64,15 @@ func merged(name string) bool {
 
 // appendList appends a list field: what a trusted peer sent, then own.
 func (x *stream) appendList(b []byte, name string, p *peer, own string) []byte {
-	b = x.beginList(b, name, p)
+	b = append(b, name...)
+	b = append(b, ": "...)
+	b = x.appendSent(b, name, p)
 	b = append(b, own...)
 	return append(b, '\r', '\n')
 }
 
-func (x *stream) beginList(b []byte, name string, p *peer) []byte {
-	b = append(b, name...)
-	b = append(b, ": "...)
+// appendSent appends what a trusted peer sent of a list, ready to be continued.
+func (x *stream) appendSent(b []byte, name string, p *peer) []byte {
 	if p.trusted {
 		for i := x.request.Find(name, 0); i >= 0; i = x.request.Find(name, i+1) {
 			b = append(b, x.request.Value(i)...)
@@ -77,9 +82,15 @@ func (x *stream) beginList(b []byte, name string, p *peer) []byte {
 	return b
 }
 
-// appendForwarded is peer.forwardedElement without a string in between.
 func (x *stream) appendForwarded(b []byte, p *peer, host []byte) []byte {
-	b = x.beginList(b, "Forwarded", p)
+	b = append(b, "Forwarded: "...)
+	b = x.appendSent(b, "Forwarded", p)
+	b = x.appendElement(b, p, host)
+	return append(b, '\r', '\n')
+}
+
+// appendElement is peer.forwardedElement without a string in between.
+func (x *stream) appendElement(b []byte, p *peer, host []byte) []byte {
 	b = append(b, "for="...)
 	if p.addr.Is6() {
 		b = append(b, '"', '[')
@@ -96,8 +107,7 @@ func (x *stream) appendForwarded(b []byte, p *peer, host []byte) []byte {
 		b = append(b, c)
 	}
 	b = append(b, `";proto=`...)
-	b = append(b, p.scheme...)
-	return append(b, '\r', '\n')
+	return append(b, p.scheme...)
 }
 
 // appendOr appends what a trusted peer sent, or else own.

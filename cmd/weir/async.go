@@ -122,10 +122,9 @@ const fullRetryAfter = 30 * time.Second
 
 func (e enqueuer) Enqueue(ctx context.Context, r *proxy.AsyncRequest) (proxy.AsyncReceipt, error) {
 	c := &queue.Call{Method: r.Method, Target: r.Target, Host: r.Host, Body: r.Body}
-	for name, values := range r.Header {
-		for _, v := range values {
-			c.Fields = append(c.Fields, queue.Field{Name: name, Value: v})
-		}
+	c.Fields = make([]queue.Field, len(r.Fields))
+	for i, f := range r.Fields {
+		c.Fields[i] = queue.Field(f)
 	}
 	accepted, err := e.queue.Enqueue(ctx, c, r.Key, r.Delay)
 	receipt := proxy.AsyncReceipt{ID: string(accepted.ID)}

@@ -42,6 +42,12 @@ func (r *Request) AppendFields(dst []byte, framing Framing) []byte {
 	return r.appendFields(dst, framing, r.ownHost())
 }
 
+// Forwards reports whether AppendFields would append field i, with a body that is
+// framed so.
+func (r *Request) Forwards(i int, framing Framing) bool {
+	return !r.leavesOut(&r.list[i], framing, r.ownHost())
+}
+
 // AppendLine appends the status line in HTTP/1.1, status and reason as they
 // came.
 func (r *Response) AppendLine(dst []byte) []byte {
