@@ -17,6 +17,8 @@ PKG ?= ./...
 TESTFLAGS ?= -p 2
 # For each target of `make fuzz`.
 FUZZTIME ?= 1h
+# For make queue-proofs, which of them.
+QUEUE_PROOFS ?= ADiskThatFails|A202Follows|ACluster|DeferredCalls|SlowCallsOfOne|ShareOfTheSlots
 # For make bench, such as -quick or -only 50B-32; `go run ./bench -help` lists them.
 BENCHFLAGS ?=
 # For all targets of `make check` together, in seconds.
@@ -109,6 +111,11 @@ fuzz: ## fuzz every target, FUZZTIME each (default 1h)
 .PHONY: crash-test
 crash-test: ## 300 kills and, as root, 50 power cuts in the middle of asynchronous load; ledgers of before and after
 	QUEUE_CRASH_ROUNDS=300 QUEUE_POWER_CUTS=50 go test -count=1 -timeout 30m -v -run 'TestNoAcknowledgedCallIsLost|TestWithoutFsync|TestWithoutACrash' ./queue
+
+# One after another: each wants the machine for itself.
+.PHONY: queue-proofs
+queue-proofs: deps ## what the queue promises, at full length, in some minutes: disks that fail, a cluster, deferral, isolation
+	QUEUE_PROOFS=1 go test -count=1 -timeout 30m -v -p 1 -parallel 1 -run '$(QUEUE_PROOFS)' ./queue/jetstream ./e2e
 
 .PHONY: bench
 bench: ## measure weir beside HAProxy, nginx and a net/http ReverseProxy, in 12 minutes at most

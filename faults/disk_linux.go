@@ -97,13 +97,18 @@ func (d *Disk) CutPower(t testing.TB) {
 	}
 }
 
-// Replace mounts the disk anew in its place, as it is after a power cut, while others
-// still have files of it open: those keep answering with errors.
+// Replace puts another disk in the place of one that has lost its power, with the same
+// content, while others still have files of that open: those keep answering with errors.
 func (d *Disk) Replace(t testing.TB) {
 	t.Helper()
 	if err := unix.Unmount(d.Dir, unix.MNT_DETACH); err != nil {
 		t.Fatalf("unmounting: %v", err)
 	}
+	other := d.image + "+"
+	if out, err := exec.Command("cp", "--sparse=always", d.image, other).CombinedOutput(); err != nil {
+		t.Fatalf("copying the disk: %v: %s", err, out)
+	}
+	d.image = other
 	d.mountAnew(t)
 }
 

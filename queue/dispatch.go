@@ -14,6 +14,8 @@ import (
 type attempt struct {
 	place  uint64
 	cancel context.CancelCauseFunc
+	// again is the entry of the same call that came last while the attempt ran.
+	again *Entry
 }
 
 // Why an attempt ended before its answer.
@@ -61,7 +63,6 @@ func (q *Queue) Run(ctx context.Context) {
 		more = e.More
 		a := q.admit(e)
 		if a == nil {
-			e.Leave()
 			slot.Leave(limits.Refused)
 			continue
 		}
@@ -139,11 +140,16 @@ func (q *Queue) isStopped() bool {
 }
 
 // admit enters the attempt into the table of those under way; nil where the call is
-// running here already, under an entry that its store has given up too early.
+// running here already, under an entry that its store has given up too early. That one
+// is kept until the attempt has ended, for only then can be told what it stands for.
 func (q *Queue) admit(e *Entry) *attempt {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.running[e.Call.ID] != nil {
+	if a := q.running[e.Call.ID]; a != nil {
+		if a.again != nil {
+			a.again.Leave() // it was given up as well
+		}
+		a.again = e
 		return nil
 	}
 	a := &attempt{place: e.Place}
@@ -152,10 +158,21 @@ func (q *Queue) admit(e *Entry) *attempt {
 }
 
 func (q *Queue) leave(id ID) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	delete(q.running, id)
-	q.idle.Broadcast()
+	for {
+		q.mu.Lock()
+		a := q.running[id]
+		again := a.again
+		if again == nil {
+			delete(q.running, id)
+			q.idle.Broadcast()
+			q.mu.Unlock()
+			return
+		}
+		a.again = nil
+		q.mu.Unlock()
+		q.giveBack(again)
+		q.stir()
+	}
 }
 
 // cut ends the attempt at a call that runs here, if one does.

@@ -73,6 +73,13 @@ const smallGroup = 8
 // commitAll publishes the writes in one batch. A batch is refused as a whole for the
 // sake of one message; then each goes by itself.
 func (s *Store) commitAll(batch []*write) {
+	// What waited in line while the store went down would only wait as long again.
+	if err := s.Up(); err != nil {
+		for _, w := range batch {
+			w.finish(0, err)
+		}
+		return
+	}
 	if len(batch) <= smallGroup {
 		var group sync.WaitGroup
 		for _, w := range batch[1:] {

@@ -13,7 +13,10 @@ import (
 const lockFile = "weir.lock"
 
 // directory is a server's directory, locked.
-type directory struct{ lock *os.File }
+type directory struct {
+	path string
+	lock *os.File
+}
 
 // openDirectory makes the directory where there is none, and locks it.
 func openDirectory(path string, anyFilesystem bool) (*directory, error) {
@@ -25,8 +28,16 @@ func openDirectory(path string, anyFilesystem bool) (*directory, error) {
 			return nil, fmt.Errorf("jetstream: %s is on %s: %s; use a local disk, or allow any file system", path, kind, unsafeBecause[kind])
 		}
 	}
+	lock, err := lockDirectory(path, os.O_CREATE)
+	if err != nil {
+		return nil, err
+	}
+	return &directory{path, lock}, nil
+}
+
+func lockDirectory(path string, flags int) (*os.File, error) {
 	name := filepath.Join(path, lockFile)
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(name, os.O_RDWR|flags, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: locking the directory for calls: %w", err)
 	}
@@ -37,7 +48,31 @@ func openDirectory(path string, anyFilesystem bool) (*directory, error) {
 		}
 		return nil, fmt.Errorf("jetstream: locking %s: %w", name, err)
 	}
-	return &directory{f}, nil
+	return f, nil
+}
+
+// renew sees to it that the directory which is there now is the locked one. A disk that
+// was mounted anew has another file for a lock. Where there is none the disk is not
+// there: calls would be written below it, and be gone once it is.
+func (d *directory) renew() error {
+	held, err := d.lock.Stat()
+	if err != nil {
+		return fmt.Errorf("jetstream: the lock of %s: %w", d.path, err)
+	}
+	there, err := os.Stat(filepath.Join(d.path, lockFile))
+	if err != nil {
+		return fmt.Errorf("jetstream: the directory for calls is not there any more: %w", err)
+	}
+	if os.SameFile(held, there) {
+		return nil
+	}
+	lock, err := lockDirectory(d.path, 0)
+	if err != nil {
+		return err
+	}
+	_ = d.lock.Close() // of a directory that nobody can reach any more
+	d.lock = lock
+	return nil
 }
 
 // unlock gives the directory up; the end of the process does, too.

@@ -51,6 +51,57 @@ func TestADirectoryIsForOneProcess(t *testing.T) {
 	}
 }
 
+// A server that cannot start says why, and at once.
+func TestADirectoryThatIsOfNoUseSaysWhy(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "jetstream"), []byte("no directory"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if text := openError(t, testOptions(t, "f", dir)); !strings.Contains(text, "did not start: Can't start JetStream: ") || !strings.Contains(text, dir) {
+		t.Errorf("got %s", text)
+	}
+	if took := time.Since(began); took > startTimeout/2 {
+		t.Errorf("that took %v", took)
+	}
+}
+
+// A disk that was mounted anew is locked anew; a mount point without its disk is not
+// written to.
+func TestADirectoryIsLockedAnew(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "calls")
+	d, err := openDirectory(dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = d.unlock() }()
+	if err := d.renew(); err != nil {
+		t.Errorf("the same directory: %v", err)
+	}
+	if err := os.Rename(dir, dir+"-gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.renew(); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "is not there any more") {
+		t.Errorf("no directory: %v", err)
+	}
+	other, err := openDirectory(dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.renew(); err == nil || !strings.Contains(err.Error(), "in use by another process") {
+		t.Errorf("another's directory: %v", err)
+	}
+	if err := other.unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.renew(); err != nil {
+		t.Errorf("another directory: %v", err)
+	}
+	if _, err := openDirectory(dir, true); err == nil {
+		t.Error("it was not locked")
+	}
+}
+
 func TestAFilesystemThatForgetsIsRefused(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("file systems are told apart on Linux only")

@@ -77,11 +77,16 @@ func startServer(o *Options) (*server.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
-	s.SetLoggerV2(serverLog{o.Log}, false, false, false)
+	start := &startLog{}
+	s.SetLoggerV2(serverLog{o.Log, start}, false, false, false)
 	s.Start()
+	if reason := start.end(); reason != "" { // it would never be ready
+		stopServer(s)
+		return nil, fmt.Errorf("jetstream: the server for the calls in %s did not start: %s", o.Dir, reason)
+	}
 	if !s.ReadyForConnections(startTimeout) || !s.JetStreamEnabled() {
 		stopServer(s)
-		return nil, fmt.Errorf("jetstream: the server for the calls in %s did not start; the log says why", o.Dir)
+		return nil, fmt.Errorf("jetstream: the server for the calls in %s did not start within %v; the log says why", o.Dir, startTimeout)
 	}
 	return s, nil
 }

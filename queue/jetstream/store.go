@@ -178,6 +178,7 @@ const (
 // ours.
 func (s *Store) recover() {
 	since := time.Now()
+	said := ""
 	for {
 		err := s.probe()
 		if err != nil && s.directory != nil {
@@ -190,7 +191,10 @@ func (s *Store) recover() {
 			s.o.Log.Info("the store of asynchronous calls is up again", "after", time.Since(since).Round(time.Millisecond))
 			return
 		}
-		s.o.Log.Debug("the store of asynchronous calls is still down", "err", err)
+		if text := err.Error(); text != said {
+			said = text
+			s.o.Log.Warn("the store of asynchronous calls is still down", "err", err)
+		}
 		timer := time.NewTimer(probeEvery)
 		select {
 		case <-timer.C:
@@ -213,7 +217,10 @@ func (s *Store) probe() error {
 // reopen replaces a server that has lost its disk.
 func (s *Store) reopen() error {
 	s.session.Load().close()
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	if err := s.directory.renew(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(s.life, startTimeout)
 	defer cancel()
 	opened, err := openSession(ctx, &s.o, s.names)
 	if err != nil {
