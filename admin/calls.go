@@ -1,12 +1,14 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"weir/admin/api"
 	"weir/queue"
@@ -16,8 +18,10 @@ import (
 type Queue interface {
 	Snapshot(context.Context) queue.Snapshot
 	Record(context.Context, queue.ID) (*queue.Record, error)
+	Calls(ctx context.Context, state queue.State, cursor string, limit int) ([]*queue.Record, string, error)
 	Cancel(context.Context, queue.ID) (*queue.Record, error)
 	DeadLetters(ctx context.Context, cursor string, limit int) ([]*queue.Record, string, error)
+	DeadLetter(context.Context, queue.ID) (*queue.DeadLetter, error)
 	RemoveDeadLetter(context.Context, queue.ID) error
 	Redrive(context.Context, queue.ID) error
 }
@@ -41,7 +45,7 @@ func (a *Admin) async(ctx context.Context) *api.Async {
 
 func callOf(r *queue.Record) api.Call {
 	return api.Call{
-		ID: string(r.ID), State: string(r.State), Attempts: r.Attempts, EnqueuedAt: r.EnqueuedAt.UTC(),
+		ID: string(r.ID), State: string(r.State), Attempts: r.Attempts, Method: r.Method, Target: r.Target, EnqueuedAt: r.EnqueuedAt.UTC(),
 		StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, NextAttemptAt: r.NextAttemptAt,
 		StatusCode: r.StatusCode, Error: r.Error,
 	}
@@ -111,11 +115,80 @@ func (a *Admin) DeadLetters(ctx context.Context, q api.DeadLettersQuery) (*api.D
 	if err != nil {
 		return nil, a.queueError(err)
 	}
-	list := &api.DeadLetters{Calls: []api.Call{}, Next: next}
-	for _, r := range records {
-		list.Calls = append(list.Calls, callOf(r))
+	return &api.DeadLetters{Calls: callsOf(records), Next: next}, nil
+}
+
+func callsOf(records []*queue.Record) []api.Call {
+	calls := make([]api.Call, len(records))
+	for i, r := range records {
+		calls[i] = callOf(r)
 	}
-	return list, nil
+	return calls
+}
+
+// Calls implements api.Service.
+func (a *Admin) Calls(ctx context.Context, q api.CallsQuery) (*api.Calls, error) {
+	if a.o.Queue == nil {
+		return nil, api.ErrNoQueue
+	}
+	limit := q.Limit
+	if limit == 0 {
+		limit = api.DefaultCalls
+	}
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	records, next, err := a.o.Queue.Calls(ctx, queue.State(q.State), q.Cursor, limit)
+	if errors.Is(err, queue.ErrNotFound) {
+		return nil, notCursor("?cursor")
+	}
+	if err != nil {
+		return nil, a.queueError(err)
+	}
+	return &api.Calls{Calls: callsOf(records), Next: next}, nil
+}
+
+// listTimeout bounds a list: a store that is busy lets some at a time read.
+const listTimeout = 20 * time.Second
+
+// DeadLetter implements api.Service.
+func (a *Admin) DeadLetter(ctx context.Context, q api.CallQuery) (*api.DeadLetter, error) {
+	id, err := a.idOf(q)
+	if err != nil {
+		return nil, err
+	}
+	d, err := a.o.Queue.DeadLetter(ctx, id)
+	if err != nil {
+		return nil, a.queueError(err)
+	}
+	letter := &api.DeadLetter{Call: callOf(&d.Record), Host: d.Call.Host, BodySize: max(d.Call.BodySize, int64(len(d.Call.Body)))}
+	letter.Call.Method, letter.Call.Target = d.Call.Method, strings.ToValidUTF8(d.Call.Target, "?")
+	if d.Response != nil {
+		letter.Response = responseOf(d.Response)
+	}
+	return letter, nil
+}
+
+func responseOf(r *queue.Response) *api.Response {
+	res := &api.Response{StatusCode: r.Status, Fields: []api.Field{}, Dropped: r.Dropped}
+	for _, f := range r.Fields {
+		res.Fields = append(res.Fields, api.Field{Name: f.Name, Value: strings.ToValidUTF8(f.Value, "?")})
+	}
+	body := r.Body
+	if res.Truncated = len(body) > api.MaxBody; res.Truncated {
+		body = body[:api.MaxBody]
+	}
+	text := body
+	if res.Truncated { // maybe in the middle of a character
+		if whole := bytes.ToValidUTF8(body, nil); len(body)-len(whole) < utf8.UTFMax && bytes.HasPrefix(body, whole) {
+			text = whole
+		}
+	}
+	if utf8.Valid(text) {
+		res.Body = string(text)
+	} else {
+		res.BodyBase64 = body
+	}
+	return res
 }
 
 // RemoveDeadLetter implements api.Service.

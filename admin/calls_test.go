@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ type queueStub struct {
 	letters []*queue.Record
 	broken  map[queue.ID]error // what redriving these returns
 	again   bool               // what is redriven dies at once
+	last    *queue.Response
 	down    error
 	records int // that were listed
 }
@@ -43,6 +45,23 @@ func (q *queueStub) Cancel(ctx context.Context, id queue.ID) (*queue.Record, err
 		return nil, err
 	}
 	return r, &queue.MoveError{State: r.State, Event: queue.Cancel}
+}
+
+// Calls lists the letters, and shows in their targets what it was asked.
+func (q *queueStub) Calls(ctx context.Context, state queue.State, cursor string, limit int) ([]*queue.Record, string, error) {
+	records, next, err := q.DeadLetters(ctx, cursor, limit)
+	for _, r := range records {
+		r.Target = "/" + string(state)
+	}
+	return records, next, err
+}
+
+func (q *queueStub) DeadLetter(ctx context.Context, id queue.ID) (*queue.DeadLetter, error) {
+	r, err := q.Record(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &queue.DeadLetter{Record: *r, Call: &queue.Call{Method: "PUT", Target: "/t\xff", Host: "h", BodySize: 7}, Response: q.last}, nil
 }
 
 // DeadLetters counts places as the store does: they stay with their letters. Here
@@ -150,6 +169,82 @@ func TestWhatDiesAgainIsLeftForAnotherTime(t *testing.T) {
 	redriven, _, failed := redriveEverything(t, New(o))
 	if redriven != 1500 || len(failed) != 0 || len(q.letters) != 1500 {
 		t.Errorf("%d redriven, failed %v, %d letters", redriven, failed, len(q.letters))
+	}
+}
+
+func TestCallsAreListed(t *testing.T) {
+	_, o := newStub(t)
+	q := newQueueStub(250)
+	o.Queue = q
+	a := New(o)
+	n := 0
+	for query := (api.CallsQuery{State: "running"}); ; {
+		list, err := a.Calls(t.Context(), query)
+		if err != nil || n > 250 {
+			t.Fatal(n, err)
+		}
+		for i, c := range list.Calls {
+			if c.ID != string(q.letters[n+i].ID) || c.Target != "/running" {
+				t.Fatalf("got %+v", c)
+			}
+		}
+		n += len(list.Calls)
+		if query.Cursor = list.Next; query.Cursor == "" {
+			break
+		}
+	}
+	if n != 250 {
+		t.Errorf("%d are listed", n)
+	}
+	var invalid *api.InvalidError
+	if _, err := a.Calls(t.Context(), api.CallsQuery{Cursor: "x"}); !errors.As(err, &invalid) || invalid.Fields[0].Pointer != "?cursor" {
+		t.Errorf("%v", err)
+	}
+	q.down = errors.New("no store")
+	if _, err := a.Calls(t.Context(), api.CallsQuery{}); !errors.Is(err, api.ErrQueueDown) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestADeadLetterShowsItsLastResponse(t *testing.T) {
+	_, o := newStub(t)
+	q := newQueueStub(1)
+	o.Queue = q
+	a := New(o)
+	id := api.CallQuery{ID: string(q.letters[0].ID)}
+	letter := func() *api.DeadLetter {
+		t.Helper()
+		d, err := a.DeadLetter(t.Context(), id)
+		if err != nil || d.Call.ID != id.ID || d.Call.Method != "PUT" || d.Call.Target != "/t?" || d.Host != "h" || d.BodySize != 7 {
+			t.Fatalf("got %+v, %v", d, err)
+		}
+		return d
+	}
+	if d := letter(); d.Response != nil {
+		t.Errorf("a response out of nothing: %+v", d.Response)
+	}
+	long := strings.Repeat("ü", api.MaxBody/2)
+	for _, c := range []struct {
+		kept queue.Response
+		want api.Response
+	}{
+		{queue.Response{Status: 500, Body: []byte("sorry"), Fields: []queue.Field{{Name: "A", Value: "caf\xe9"}}}, api.Response{StatusCode: 500, Body: "sorry", Fields: []api.Field{{Name: "A", Value: "caf?"}}}},
+		{queue.Response{Status: 500, Dropped: true}, api.Response{StatusCode: 500, Dropped: true}},
+		{queue.Response{Status: 500, Body: []byte("a\xff")}, api.Response{StatusCode: 500, BodyBase64: []byte("a\xff")}},
+		{queue.Response{Status: 500, Body: []byte(long)}, api.Response{StatusCode: 500, Body: long}},
+		{queue.Response{Status: 500, Body: []byte("x" + long)}, api.Response{StatusCode: 500, Body: "x" + long[:api.MaxBody-2], Truncated: true}},
+		{queue.Response{Status: 500, Body: []byte("\xff" + long)}, api.Response{StatusCode: 500, BodyBase64: []byte("\xff" + long[:api.MaxBody-1]), Truncated: true}},
+	} {
+		if c.want.Fields == nil {
+			c.want.Fields = []api.Field{}
+		}
+		q.last = &c.kept
+		if d := letter(); !reflect.DeepEqual(d.Response, &c.want) {
+			t.Errorf("a body of %d bytes: got %d bytes, %d in base 64, %+v", len(c.kept.Body), len(d.Response.Body), len(d.Response.BodyBase64), d.Response.Fields)
+		}
+	}
+	if _, err := a.DeadLetter(t.Context(), api.CallQuery{ID: string(queue.NewID(time.Now()))}); !errors.Is(err, api.ErrNoCall) {
+		t.Errorf("%v", err)
 	}
 }
 

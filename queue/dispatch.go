@@ -299,7 +299,7 @@ func (q *Queue) claim(ctx context.Context, e *Entry) (r *Record, start bool, err
 	p := q.policy.Load()
 	c := e.Call
 	// A first entry's call has no record, as a rule.
-	r = &Record{ID: c.ID, State: Enqueued, EnqueuedAt: c.EnqueuedAt, Ticket: 1, Callback: c.Callback != ""}
+	r = NewRecord(c, Enqueued, 1)
 	if e.Ticket > 1 || !c.NotBefore.IsZero() {
 		if r, err = q.recordOf(ctx, e); err != nil {
 			return nil, false, err
@@ -351,7 +351,7 @@ func (q *Queue) claim(ctx context.Context, e *Entry) (r *Record, start bool, err
 func (q *Queue) recordOf(ctx context.Context, e *Entry) (*Record, error) {
 	r, err := q.store.Record(ctx, e.Call.ID)
 	if errors.Is(err, ErrNotFound) {
-		return &Record{ID: e.Call.ID, State: Enqueued, EnqueuedAt: e.Call.EnqueuedAt, Ticket: e.Ticket, Callback: e.Call.Callback != ""}, nil
+		return NewRecord(e.Call, Enqueued, e.Ticket), nil
 	}
 	return r, err
 }

@@ -100,7 +100,8 @@ func (q *Queue) Enqueue(ctx context.Context, c *Call, key string, delay time.Dur
 	if delay > 0 {
 		due = now.Add(delay)
 		c.NotBefore, change.At = due, due
-		change.Record = &Record{ID: c.ID, State: Scheduled, EnqueuedAt: now, NextAttemptAt: due, Ticket: 1, Callback: c.Callback != ""}
+		change.Record = NewRecord(c, Scheduled, 1)
+		change.Record.NextAttemptAt = due
 	}
 	c.ExpiresAt = due.Add(p.MaxAge)
 	if key != "" {
@@ -218,6 +219,17 @@ func (q *Queue) Redrive(ctx context.Context, id ID) error {
 	}
 	q.stir()
 	return q.store.RemoveDeadLetter(ctx, id)
+}
+
+// Calls lists calls as Store.Calls does.
+func (q *Queue) Calls(ctx context.Context, state State, cursor string, limit int) ([]*Record, string, error) {
+	return q.store.Calls(ctx, state, cursor, limit)
+}
+
+// DeadLetter gives a dead letter with its call, whose body may have to be loaded, and
+// its last response; or ErrNotFound.
+func (q *Queue) DeadLetter(ctx context.Context, id ID) (*DeadLetter, error) {
+	return q.store.DeadLetter(ctx, id)
 }
 
 // DeadLetters lists dead letters as Store.DeadLetters does.

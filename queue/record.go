@@ -1,6 +1,9 @@
 package queue
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Record is what is known of a call, apart from the call itself. Zero times are
 // unknown or do not apply.
@@ -8,6 +11,11 @@ type Record struct {
 	ID       ID    `json:"id"`
 	State    State `json:"state"`
 	Attempts int   `json:"attempts"` // begun so far
+
+	// Method and Target are the call's, to be shown: of a target the first
+	// shownTarget bytes.
+	Method string `json:"method,omitempty"`
+	Target string `json:"target,omitempty"`
 
 	EnqueuedAt    time.Time `json:"enqueued_at"`
 	StartedAt     time.Time `json:"started_at,omitzero"` // of the latest attempt
@@ -30,6 +38,20 @@ type Record struct {
 	// Revision is the Store's mark of this state of the record; 0 where nothing is
 	// written of the call but its entry.
 	Revision uint64 `json:"-"`
+}
+
+// shownTarget bounds Record.Target: a record is written with each attempt.
+const shownTarget = 512
+
+// NewRecord is what is known of a call that only an entry with this ticket exists of.
+func NewRecord(c *Call, state State, ticket int) *Record {
+	target := c.Target
+	if len(target) > shownTarget {
+		target = target[:shownTarget] + "..."
+	}
+	return &Record{
+		ID: c.ID, State: state, Method: c.Method, Target: strings.ToValidUTF8(target, "?"), EnqueuedAt: c.EnqueuedAt, Ticket: ticket, Callback: c.Callback != "",
+	}
 }
 
 // move applies an event at a time.

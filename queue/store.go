@@ -113,6 +113,16 @@ type Store interface {
 	Response(ctx context.Context, id ID) (*Response, error)
 	Key(ctx context.Context, key string) (*Key, error)
 
+	// Calls lists up to limit calls that are in a state, "" for any, after the cursor,
+	// "" for the first, and the cursor that goes on; that is "" at the end. A list looks
+	// at a bounded number of calls and may hold fewer than limit, even none, and go on.
+	//
+	// Those of one state come in the order in which they came into it, or into the
+	// queue; where all are asked for, those that wait for their first attempt come
+	// first. A call that is there all the time is listed. One that changes meanwhile
+	// may come again, as it is then. A cursor that is none is ErrNotFound.
+	Calls(ctx context.Context, state State, cursor string, limit int) (records []*Record, next string, err error)
+
 	DeadLetter(ctx context.Context, id ID) (*DeadLetter, error)
 	// DeadLetters lists the records of up to limit dead letters after the cursor, ""
 	// for the first, oldest first, and the cursor that goes on; that is "" at the

@@ -24,9 +24,13 @@ type Async struct {
 
 // Call is how an asynchronous call stands. Zero times are unknown, or do not apply.
 type Call struct {
-	ID            string    `json:"id"`
-	State         string    `json:"state"`
-	Attempts      int       `json:"attempts"` // begun so far
+	ID       string `json:"id"`
+	State    string `json:"state"`    // one of States
+	Attempts int    `json:"attempts"` // begun so far
+	// Method and Target are those of the request; a long target is cut short. They are
+	// empty for calls whose attempts began under a version that did not keep them.
+	Method        string    `json:"method,omitempty"`
+	Target        string    `json:"target,omitempty"`
 	EnqueuedAt    time.Time `json:"enqueued_at"`
 	StartedAt     time.Time `json:"started_at,omitzero"` // the latest attempt
 	FinishedAt    time.Time `json:"finished_at,omitzero"`
@@ -37,6 +41,63 @@ type Call struct {
 
 // CallQuery names a call.
 type CallQuery struct{ ID string }
+
+// States are those that a call can be in. Of the last four nothing leads on by itself.
+func States() []string {
+	return []string{"enqueued", "scheduled", "running", "retrying", "succeeded", "failed", "expired", "cancelled"}
+}
+
+// CallsQuery says which calls to list.
+type CallsQuery struct {
+	State  string // one of States, "" for all
+	Cursor string // Calls.Next of the list before, "" for the first
+	Limit  int    // 1 to MaxCalls; 0 is DefaultCalls
+}
+
+// Bounds of CallsQuery.Limit.
+const (
+	DefaultCalls = 100
+	MaxCalls     = 1000
+)
+
+// Calls are some of the calls: those of one state in the order in which they came into
+// it, or into the queue. Where all are asked for, those that wait for their first
+// attempt come first. One that changes while the list is read may come again.
+type Calls struct {
+	Calls []Call `json:"calls"`
+	// Next goes on; empty at the end. A list is bounded in the calls that it looks at:
+	// it may hold fewer than were asked for, even none, and go on.
+	Next string `json:"next,omitempty"`
+}
+
+// DeadLetter is a call that failed or expired, with what there is to look into it.
+type DeadLetter struct {
+	Call     Call      `json:"call"` // its error is the reason
+	Host     string    `json:"host"` // of the request
+	BodySize int64     `json:"body_size"`
+	Response *Response `json:"response,omitempty"` // the last one; none where no attempt was answered
+}
+
+// Response is what the function answered.
+type Response struct {
+	StatusCode int     `json:"status_code"`
+	Fields     []Field `json:"fields"`
+	// Body is the body where that is text, and else BodyBase64; both are empty where
+	// it was too large to be kept. At most MaxBody bytes are shown: Truncated.
+	Body       string `json:"body,omitempty"`
+	BodyBase64 []byte `json:"body_base64,omitempty"`
+	Truncated  bool   `json:"truncated,omitempty"`
+	Dropped    bool   `json:"dropped,omitempty"` // the body was not kept
+}
+
+// MaxBody bounds what is shown of a response's body, in bytes.
+const MaxBody = 64 << 10
+
+// Field is one header field.
+type Field struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
 
 // DeadLettersQuery says which dead letters to list.
 type DeadLettersQuery struct {
@@ -109,15 +170,19 @@ func readIDAndBody(r *http.Request) (CallQuery, error) {
 }
 
 func writeDeadLettersQuery(r *http.Request, q DeadLettersQuery) error {
-	query := url.Values{}
-	if q.Cursor != "" {
-		query.Set("cursor", q.Cursor)
-	}
-	if q.Limit != 0 {
-		query.Set("limit", strconv.Itoa(q.Limit))
-	}
-	r.URL.RawQuery = query.Encode()
+	r.URL.RawQuery = pageQuery(q.Cursor, q.Limit).Encode()
 	return nil
+}
+
+func pageQuery(cursor string, limit int) url.Values {
+	query := url.Values{}
+	if cursor != "" {
+		query.Set("cursor", cursor)
+	}
+	if limit != 0 {
+		query.Set("limit", strconv.Itoa(limit))
+	}
+	return query
 }
 
 func readDeadLettersQuery(r *http.Request) (DeadLettersQuery, error) {
@@ -127,6 +192,28 @@ func readDeadLettersQuery(r *http.Request) (DeadLettersQuery, error) {
 	}
 	limit, err := readLimit(query, DefaultDeadLetters, MaxDeadLetters)
 	return DeadLettersQuery{Cursor: query.Get("cursor"), Limit: limit}, err
+}
+
+func writeCallsQuery(r *http.Request, q CallsQuery) error {
+	query := pageQuery(q.Cursor, q.Limit)
+	if q.State != "" {
+		query.Set("state", q.State)
+	}
+	r.URL.RawQuery = query.Encode()
+	return nil
+}
+
+func readCallsQuery(r *http.Request) (CallsQuery, error) {
+	query, err := checkQuery(r, "state", "cursor", "limit")
+	if err != nil {
+		return CallsQuery{}, err
+	}
+	q := CallsQuery{State: query.Get("state"), Cursor: query.Get("cursor")}
+	if query.Has("state") && !slices.Contains(States(), q.State) {
+		return q, invalidSyntax("?state", "%q is none of %s", q.State, strings.Join(States(), ", "))
+	}
+	q.Limit, err = readLimit(query, DefaultCalls, MaxCalls)
+	return q, err
 }
 
 func writeRedriveQuery(r *http.Request, q RedriveQuery) error {

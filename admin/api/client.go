@@ -40,8 +40,10 @@ type Client struct {
 	changeLimits func(context.Context, LimitsChange) (*Limits, error)
 	drain        func(context.Context, nothing) (*Draining, error)
 
+	calls            func(context.Context, CallsQuery) (*Calls, error)
 	call, cancelCall func(context.Context, CallQuery) (*Call, error)
 	deadLetters      func(context.Context, DeadLettersQuery) (*DeadLetters, error)
+	deadLetter       func(context.Context, CallQuery) (*DeadLetter, error)
 	removeDeadLetter func(context.Context, CallQuery) (*Removed, error)
 	redrive          func(context.Context, CallQuery) (*Redriven, error)
 	redriveAll       func(context.Context, RedriveQuery) (*Redriven, error)
@@ -97,6 +99,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	with := kithttp.SetClient(c.http)
 	c.state, c.history, c.inflight = getState.asker(base, with), getHistory.asker(base, with), getInflight.asker(base, with)
 	c.limits, c.changeLimits, c.drain = getLimits.asker(base, with), patchLimits.asker(base, with), postDrain.asker(base, with)
+	c.calls, c.deadLetter = getCalls.asker(base, with), getDeadLetter.asker(base, with)
 	c.call, c.cancelCall = getCall.asker(base, with), deleteCall.asker(base, with)
 	c.deadLetters, c.removeDeadLetter = getDeadLetters.asker(base, with), deleteDeadLetter.asker(base, with)
 	c.redrive, c.redriveAll = postRedrive.asker(base, with), postRedriveAll.asker(base, with)
@@ -128,6 +131,9 @@ func (c *Client) ChangeLimits(ctx context.Context, q LimitsChange) (*Limits, err
 // Drain implements Service.
 func (c *Client) Drain(ctx context.Context) (*Draining, error) { return c.drain(ctx, nothing{}) }
 
+// Calls implements Service.
+func (c *Client) Calls(ctx context.Context, q CallsQuery) (*Calls, error) { return c.calls(ctx, q) }
+
 // Call implements Service.
 func (c *Client) Call(ctx context.Context, q CallQuery) (*Call, error) { return c.call(ctx, q) }
 
@@ -139,6 +145,11 @@ func (c *Client) CancelCall(ctx context.Context, q CallQuery) (*Call, error) {
 // DeadLetters implements Service.
 func (c *Client) DeadLetters(ctx context.Context, q DeadLettersQuery) (*DeadLetters, error) {
 	return c.deadLetters(ctx, q)
+}
+
+// DeadLetter implements Service.
+func (c *Client) DeadLetter(ctx context.Context, q CallQuery) (*DeadLetter, error) {
+	return c.deadLetter(ctx, q)
 }
 
 // RemoveDeadLetter implements Service.

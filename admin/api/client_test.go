@@ -27,7 +27,9 @@ type fake struct {
 	err    error
 
 	call    Call
+	calls   Calls
 	dead    DeadLetters
+	letter  DeadLetter
 	redrive Redriven
 	asked   []any // about calls
 
@@ -50,6 +52,16 @@ func (f *fake) ChangeLimits(_ context.Context, c LimitsChange) (*Limits, error) 
 }
 
 func (f *fake) about(q any) { f.asked = append(f.asked, q) }
+
+func (f *fake) Calls(_ context.Context, q CallsQuery) (*Calls, error) {
+	f.about(q)
+	return &f.calls, f.err
+}
+
+func (f *fake) DeadLetter(_ context.Context, q CallQuery) (*DeadLetter, error) {
+	f.about(q)
+	return &f.letter, f.err
+}
 
 func (f *fake) Call(_ context.Context, q CallQuery) (*Call, error) {
 	f.about(q)
@@ -163,7 +175,8 @@ func TestBothEndsAgreeOnCalls(t *testing.T) {
 		call:    Call{ID: id, State: "failed", Attempts: 3, EnqueuedAt: at, StatusCode: 503, Error: "x"},
 		redrive: Redriven{Redriven: 2, Failed: []FailedCall{{ID: id, Detail: "x"}}, Next: "7"},
 	}
-	f.dead = DeadLetters{Calls: []Call{f.call}, Next: "9"}
+	f.calls, f.dead = Calls{Calls: []Call{f.call}, Next: "call.9"}, DeadLetters{Calls: []Call{f.call}, Next: "9"}
+	f.letter = DeadLetter{Call: f.call, Host: "h", BodySize: 7, Response: &Response{StatusCode: 503, Fields: []Field{{"A", "b"}}, BodyBase64: []byte{0, 255}}}
 	c, _ := serveFake(t, f, nil, nil)
 	ctx, q := t.Context(), CallQuery{ID: id}
 	if got, err := c.Call(ctx, q); err != nil || *got != f.call {
@@ -175,6 +188,12 @@ func TestBothEndsAgreeOnCalls(t *testing.T) {
 	if got, err := c.DeadLetters(ctx, DeadLettersQuery{Cursor: "a&b=c", Limit: 7}); err != nil || !reflect.DeepEqual(*got, f.dead) {
 		t.Errorf("got %+v, %v", got, err)
 	}
+	if got, err := c.Calls(ctx, CallsQuery{State: "retrying", Cursor: "due.7", Limit: 8}); err != nil || !reflect.DeepEqual(*got, f.calls) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := c.DeadLetter(ctx, q); err != nil || !reflect.DeepEqual(*got, f.letter) {
+		t.Errorf("got %+v, %v", got, err)
+	}
 	if got, err := c.RemoveDeadLetter(ctx, q); err != nil || got.ID != id {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -184,7 +203,7 @@ func TestBothEndsAgreeOnCalls(t *testing.T) {
 	if got, err := c.RedriveAll(ctx, RedriveQuery{Cursor: "7"}); err != nil || !reflect.DeepEqual(*got, f.redrive) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if want := []any{q, q, DeadLettersQuery{"a&b=c", 7}, q, q, RedriveQuery{"7"}}; !reflect.DeepEqual(f.asked, want) {
+	if want := []any{q, q, DeadLettersQuery{"a&b=c", 7}, CallsQuery{"retrying", "due.7", 8}, q, q, q, RedriveQuery{"7"}}; !reflect.DeepEqual(f.asked, want) {
 		t.Errorf("asked %+v, want %+v", f.asked, want)
 	}
 	for _, wrong := range []string{"", "a/b", "..", "a?b", "a%2fb"} {
@@ -192,7 +211,7 @@ func TestBothEndsAgreeOnCalls(t *testing.T) {
 			t.Errorf("%q gives %v", wrong, err)
 		}
 	}
-	if n := len(f.asked); n != 6 {
+	if n := len(f.asked); n != 8 {
 		t.Errorf("%d questions arrived", n)
 	}
 }
@@ -284,6 +303,11 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		{"POST", "/v1/drain", json, `{"now": true}`, 400, "/now"},
 		{"POST", "/v1/drain", json, `[]`, 400, "no JSON object"},
 		{"POST", "/v1/drain", "", ``, 415, "Content-Type"},
+		{"GET", "/v1/calls?state=dead", "", "", 400, "is none of enqueued, scheduled, running"},
+		{"GET", "/v1/calls?state=", "", "", 400, "?state"},
+		{"GET", "/v1/calls?state=running&limit=0", "", "", 400, "is not a number from 1 to 1000"},
+		{"GET", "/v1/calls?offset=1", "", "", 400, "?offset"},
+		{"GET", "/v1/calls?state=running&limit=1000&cursor=todo.7", "", "", 200, ""},
 		{"GET", "/v1/dead-letters?limit=1001", "", "", 400, "is not a number from 1 to 1000"},
 		{"GET", "/v1/dead-letters?offset=1", "", "", 400, "?offset"},
 		{"POST", "/v1/dead-letters/redrive", json, `{"cursor": 7}`, 400, "/cursor"},

@@ -19,12 +19,16 @@ type Service interface {
 	// ChangeLimits changes some of them, all or none, until the configuration file
 	// changes or weir ends. It returns all as they are then.
 	ChangeLimits(context.Context, LimitsChange) (*Limits, error)
+	// Calls lists asynchronous calls, all or those of one state.
+	Calls(context.Context, CallsQuery) (*Calls, error)
 	// Call is how an asynchronous call stands.
 	Call(context.Context, CallQuery) (*Call, error)
 	// CancelCall takes a call back that has not ended.
 	CancelCall(context.Context, CallQuery) (*Call, error)
 	// DeadLetters lists calls that failed or expired, the oldest first.
 	DeadLetters(context.Context, DeadLettersQuery) (*DeadLetters, error)
+	// DeadLetter is one of them, with its last response.
+	DeadLetter(context.Context, CallQuery) (*DeadLetter, error)
 	// RemoveDeadLetter forgets one for good.
 	RemoveDeadLetter(context.Context, CallQuery) (*Removed, error)
 	// Redrive gives one another chance, with as many attempts as a new call.

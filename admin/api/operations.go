@@ -51,6 +51,11 @@ var (
 		encode: emptyObject, decode: readEmptyObject,
 		do: func(ctx context.Context, s Service, _ nothing) (*Draining, error) { return s.Drain(ctx) },
 	}
+	getCalls = operation[CallsQuery, *Calls]{
+		Route:  Route{Method: http.MethodGet, Path: "/v1/calls"},
+		encode: writeCallsQuery, decode: readCallsQuery,
+		do: func(ctx context.Context, s Service, q CallsQuery) (*Calls, error) { return s.Calls(ctx, q) },
+	}
 	getCall = operation[CallQuery, *Call]{
 		Route:  Route{Method: http.MethodGet, Path: "/v1/calls/" + idVariable},
 		encode: writeID, decode: readID,
@@ -67,6 +72,11 @@ var (
 		do: func(ctx context.Context, s Service, q DeadLettersQuery) (*DeadLetters, error) {
 			return s.DeadLetters(ctx, q)
 		},
+	}
+	getDeadLetter = operation[CallQuery, *DeadLetter]{
+		Route:  Route{Method: http.MethodGet, Path: "/v1/dead-letters/" + idVariable},
+		encode: writeID, decode: readID,
+		do: func(ctx context.Context, s Service, q CallQuery) (*DeadLetter, error) { return s.DeadLetter(ctx, q) },
 	}
 	deleteDeadLetter = operation[CallQuery, *Removed]{
 		Route:  Route{Method: http.MethodDelete, Path: "/v1/dead-letters/" + idVariable, Changes: true},
@@ -96,7 +106,8 @@ type served interface {
 func operations() []served {
 	return []served{
 		getState, getHistory, getInflight, getLimits, patchLimits, postDrain,
-		getCall, deleteCall, getDeadLetters, deleteDeadLetter, postRedrive, postRedriveAll,
+		getCalls, getCall, deleteCall,
+		getDeadLetters, getDeadLetter, deleteDeadLetter, postRedrive, postRedriveAll,
 	}
 }
 

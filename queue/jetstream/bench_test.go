@@ -103,3 +103,34 @@ func BenchmarkLife(b *testing.B) {
 		})
 	}
 }
+
+// A page of calls out of a backlog with as many that have ended, none of them of the
+// state that is looked for: as much as one list reads.
+func BenchmarkList(b *testing.B) {
+	s := benchStore(b)
+	body := bytes.Repeat([]byte("x"), 1024)
+	var group sync.WaitGroup
+	for range 128 {
+		group.Go(func() {
+			for range 100 {
+				c := benchCall(body)
+				ended := &queue.Change{Record: queue.NewRecord(c, queue.Succeeded, 1), Keep: time.Hour}
+				for _, change := range []*queue.Change{{Entry: c, Ticket: 1}, ended} {
+					if err := s.Commit(context.Background(), change); err != nil {
+						b.Error(err)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+	for _, state := range []queue.State{queue.Running, queue.Scheduled, queue.Failed} {
+		b.Run(string(state), func(b *testing.B) {
+			for b.Loop() {
+				if _, _, err := s.Calls(context.Background(), state, "", 100); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -111,7 +111,7 @@ func (s *Store) waiting(ctx context.Context, id queue.ID) (*queue.Record, error)
 			}
 			c, ticket, err := readEntry(m.header, m.data)
 			if err == nil && c.ID == id {
-				found = &queue.Record{ID: id, State: queue.Enqueued, EnqueuedAt: c.EnqueuedAt, Ticket: ticket, Callback: c.Callback != ""}
+				found = queue.NewRecord(c, queue.Enqueued, ticket)
 			}
 			return err
 		})
@@ -178,17 +178,47 @@ func (s *Store) scan(ctx context.Context, r *getRequest, each func(*stored) erro
 		default:
 			return fmt.Errorf("jetstream: reading the stream: %s %s", status, m.Header.Get("Description"))
 		}
-		at, err := time.Parse(time.RFC3339Nano, m.Header.Get("Nats-Time-Stamp"))
+		got, err := readStored(m)
 		if err != nil {
-			return fmt.Errorf("jetstream: reading the stream: %w", err)
-		}
-		seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
-		if err != nil {
-			return fmt.Errorf("jetstream: reading the stream: %w", err)
-		}
-		if err := each(&stored{m.Header, m.Data, seq, at}); err != nil {
 			return err
 		}
+		if err := each(got); err != nil {
+			return err
+		}
+	}
+}
+
+func readStored(m *nats.Msg) (*stored, error) {
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get("Nats-Time-Stamp"))
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: reading the stream: %w", err)
+	}
+	seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: reading the stream: %w", err)
+	}
+	return &stored{m.Header, m.Data, seq, at}, nil
+}
+
+// next reads the first message of subjects behind a place, or queue.ErrNotFound.
+func (s *Store) next(ctx context.Context, subject string, after uint64) (*stored, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.WriteTimeout)
+	defer cancel()
+	payload, err := json.Marshal(&getRequest{Seq: after + 1, NextFor: subject})
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
+	}
+	m, err := s.session.Load().nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+s.names.stream, payload)
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: reading the stream: %w", err)
+	}
+	switch status := m.Header.Get("Status"); status {
+	case "":
+		return readStored(m)
+	case "404":
+		return nil, queue.ErrNotFound
+	default:
+		return nil, fmt.Errorf("jetstream: reading the stream: %s %s", status, m.Header.Get("Description"))
 	}
 }
 
@@ -306,16 +336,21 @@ func (s *Store) DeadLetters(ctx context.Context, cursor string, limit int) ([]*q
 		from = n + 1
 	}
 	var records []*queue.Record
-	last := uint64(0)
-	err := s.scan(ctx, &getRequest{Seq: from, NextFor: s.names.every("dead"), Batch: limit}, func(m *stored) error {
+	for len(records) < limit {
+		m, err := s.next(ctx, s.names.every("dead"), from-1)
+		if errors.Is(err, queue.ErrNotFound) {
+			return records, "", nil
+		}
+		if err != nil {
+			return records, "", err
+		}
 		r, err := readRecord(m.data, 0)
-		records, last = append(records, r), m.seq
-		return err
-	})
-	if err != nil || len(records) < limit {
-		return records, "", err
+		if err != nil {
+			return records, "", err
+		}
+		records, from = append(records, r), m.seq+1
 	}
-	return records, strconv.FormatUint(last, 10), nil
+	return records, strconv.FormatUint(from-1, 10), nil
 }
 
 // RemoveDeadLetter implements queue.Store.

@@ -35,6 +35,8 @@ func Run(t *testing.T, open Opener) {
 		{"one bad change does not spoil those beside it", badApple},
 		{"an entry for later comes at its time", scheduled},
 		{"records, responses and keys go after their time", expiry},
+		{"calls are listed by state", callsByState},
+		{"a list that is read while calls move misses none", listMeanwhile},
 		{"dead letters are kept, listed and removed", deadLetters},
 		{"a large body is kept apart", largeBody},
 		{"a delivery is fetched as it was", deliveredAsItWas},
