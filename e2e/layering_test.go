@@ -21,7 +21,6 @@ var rooms = map[string][]string{
 	"cmd/manuals":        {},
 	"cmd/weirctl":        {"cmd/weirctl/inject", "cmd/manuals", "config", "admin", "dashboards"},
 	"cmd/weirctl/inject": {"config"},
-	"dashboards/plugin":  {"admin"},
 	"admin":              {"limits", "metrics", "queue", "config"},
 	"proxy":              {"proxy/h1", "limits", "metrics"},
 	"queue":              {"limits", "metrics", "faults"}, // which its tests use
