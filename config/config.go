@@ -180,6 +180,18 @@ type Async struct {
 	KeyRetention                     time.Duration // of idempotency keys
 	DeadRetention                    time.Duration // of dead letters
 	MinShare, MaxShare               int           // per cent of the slots
+
+	// CallbacksAllow says where callers may have the outcome sent.
+	CallbacksAllow []HostRule
+	// OnSuccess and OnFailure are told of calls that ended so: a URL, or a NATS subject
+	// that Subject gives; "" for none.
+	OnSuccess, OnFailure string
+	DestinationBody      string        // "record" or "response": what they get
+	Events               string        // "plain" or "cloudevents"
+	WebhookSecrets       string        // file that ParseSecrets reads, "" for none
+	WebhookTimeout       time.Duration // of an attempt to tell a receiver
+	WebhookMaxAge        time.Duration // from a call's end, within which attempts are made
+	WebhookBackoffMax    time.Duration // between them
 }
 
 // Client bounds what a client may cost.

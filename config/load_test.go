@@ -44,6 +44,9 @@ func TestEverySettingFromEnvironmentAndFlags(t *testing.T) {
 		if s.value.kind == kindFile {
 			text = "" // these need files: TestTLSFiles
 		}
+		if s.key == "async.webhook_secrets" {
+			text = "testdata/valid-secrets" // others need it
+		}
 		environ = append(environ, s.variable()+"="+text)
 		args = append(args, "--"+s.flag+"="+text)
 	}
@@ -53,6 +56,9 @@ func TestEverySettingFromEnvironmentAndFlags(t *testing.T) {
 		want := samples[s.key].effective
 		if s.value.kind == kindFile {
 			want = ""
+		}
+		if s.key == "async.webhook_secrets" {
+			want = "testdata/valid-secrets"
 		}
 		if got := s.value.get(fromEnv.Config); got != want {
 			t.Errorf("%s gives %q, want %q", s.variable(), got, want)

@@ -118,6 +118,30 @@ func (l *loading) relateAsync() {
 	if l.usable("async.nats_ca") && a.NATSCA != "" {
 		l.certificates("async.nats_ca", a.NATSCA)
 	}
+	l.relateWebhooks()
+}
+
+// relateWebhooks checks who is told of calls that have ended.
+func (l *loading) relateWebhooks() {
+	a := l.config.Async
+	signed := map[string]bool{"async.callbacks_allow": len(a.CallbacksAllow) > 0}
+	for key, to := range map[string]string{"async.on_success": a.OnSuccess, "async.on_failure": a.OnFailure} {
+		signed[key] = to != "" && Subject(to) == ""
+		if Subject(to) != "" && l.usable(key, "async.nats_url") && a.NATSURL == "" {
+			l.fail(key, "cannot be a NATS subject without async.nats_url: nobody could listen to the server within this process")
+		}
+	}
+	for key, needed := range signed {
+		if needed && l.usable(key, "async.webhook_secrets") && a.WebhookSecrets == "" {
+			l.fail(key, "cannot be set without async.webhook_secrets: receivers could not tell what weir sends from what others do")
+		}
+	}
+	if l.usable("async.webhook_secrets") && a.WebhookSecrets != "" {
+		l.file("async.webhook_secrets", a.WebhookSecrets, func(content []byte) error {
+			_, err := ParseSecrets(content)
+			return err
+		})
+	}
 }
 
 func (l *loading) relateProbe() {

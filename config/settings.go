@@ -266,6 +266,51 @@ var settings = []*setting{
 		value: between(func(c *Config) *int { return &c.Async.MaxShare }, 1, 100, "slots in a hundred"),
 	},
 	{
+		flag: "async-callbacks-allow", key: "async.callbacks_allow", def: "",
+		usage: "hosts that callers may name in X-Callback-Url: example.com, *.example.com, an address or CIDR, or * for every host with public addresses, each with a port or without; only what is named otherwise than by * may be private; empty is none",
+		value: hostRules(func(c *Config) *[]HostRule { return &c.Async.CallbacksAllow }),
+	},
+	{
+		flag: "async-on-success", key: "async.on_success", def: "",
+		usage: "who is told of calls that succeeded: a URL, or a subject of the external NATS server as in nats://orders.done; empty for nobody",
+		value: text(kindURL, func(c *Config) *string { return &c.Async.OnSuccess }, checkDestination),
+	},
+	{
+		flag: "async-on-failure", key: "async.on_failure", def: "",
+		usage: "who is told of calls that failed or expired, as on_success",
+		value: text(kindURL, func(c *Config) *string { return &c.Async.OnFailure }, checkDestination),
+	},
+	{
+		flag: "async-destination-body", key: "async.destination_body", def: "record",
+		usage: "what on_success and on_failure get: record (JSON about the call and its response) or response (as the function gave it)",
+		value: choice(func(c *Config) *string { return &c.Async.DestinationBody }, "record", "response"),
+	},
+	{
+		flag: "async-events", key: "async.events", def: "plain",
+		usage: "cloudevents sends callbacks and what destinations get as CloudEvents in binary mode; plain does not",
+		value: choice(func(c *Config) *string { return &c.Async.Events }, "plain", "cloudevents"),
+	},
+	{
+		flag: "webhook-secrets", key: "async.webhook_secrets", def: "", fixed: true,
+		usage: "file with the secrets that callbacks and destinations are signed with (Standard Webhooks), one on each line, read again when it changes",
+		value: text(kindFile, func(c *Config) *string { return &c.Async.WebhookSecrets }, checkFile),
+	},
+	{
+		flag: "webhook-timeout", key: "async.webhook_timeout", def: "15s",
+		usage: "time for a receiver of callbacks to answer",
+		value: duration(func(c *Config) *time.Duration { return &c.Async.WebhookTimeout }, 10*time.Millisecond),
+	},
+	{
+		flag: "webhook-max-age", key: "async.webhook_max_age", def: "24h",
+		usage: "time from a call's end in which its receivers are told again, with async.backoff between attempts",
+		value: duration(func(c *Config) *time.Duration { return &c.Async.WebhookMaxAge }, time.Second),
+	},
+	{
+		flag: "webhook-backoff-max", key: "async.webhook_backoff_max", def: "30m",
+		usage: "the most that async.backoff is doubled to between attempts to tell a receiver",
+		value: duration(func(c *Config) *time.Duration { return &c.Async.WebhookBackoffMax }, time.Millisecond),
+	},
+	{
 		flag: "header-timeout", key: "client.header_timeout", def: "10s", fixed: true,
 		usage: "time for a client to send the head of a request",
 		value: duration(func(c *Config) *time.Duration { return &c.Client.HeaderTimeout }, time.Millisecond),

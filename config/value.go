@@ -322,6 +322,12 @@ func overflow() value {
 	return choice(func(c *Config) *Overflow { return &c.Limits.Overflow }, overflows...)
 }
 
+// A user or password in a URL is not shown.
+var (
+	errUserInNATSURL = errors.New("has a user or password in it, which everybody may read: use async.nats_credentials")
+	errUserInURL     = errors.New("has a user or password in it, which everybody may read: receivers know weir by its signature")
+)
+
 // checkNATSURL checks a server's URL, or several separated by commas; "" is none.
 func checkNATSURL(text string) error {
 	if text == "" {
@@ -335,7 +341,7 @@ func checkNATSURL(text string) error {
 		case u.Scheme != "nats" && u.Scheme != "tls" && u.Scheme != "ws" && u.Scheme != "wss":
 			return notValue(part, "does not begin with nats://, tls://, ws:// or wss://")
 		case u.User != nil:
-			return errors.New("has a user or password in it, which everybody may read: use async.nats_credentials")
+			return errUserInNATSURL
 		}
 	}
 	return nil

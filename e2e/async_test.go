@@ -278,7 +278,6 @@ func TestWhatCannotBeAcceptedSaysWhy(t *testing.T) {
 			"another function":         {"/async-function/other/x", "", nil, 404, "another function"},
 			"a delay of two days":      {"/", "", []string{"Weir-Delay", "48h"}, 400, "24 hours"},
 			"a delay that is none":     {"/", "", []string{"X-Fc-Async-Delay", "soon"}, 400, "X-Fc-Async-Delay takes seconds"},
-			"a callback":               {"/", "", []string{"X-Callback-Url", "https://example.com/"}, 501, "not available in this version"},
 			"two keys":                 {"/", "", []string{"Idempotency-Key", "a", "X-Call-Id", "b"}, 400, "idempotency key"},
 			"gRPC":                     {"/", "", []string{"Content-Type", "application/grpc"}, 200, ""},
 		} {

@@ -14,7 +14,15 @@ type AsyncSnapshot struct {
 	OldestAge                   time.Duration
 
 	Enqueued, Attempts, Succeeded, Failed, Retried, Expired, Cancelled, DeadLettered uint64
+
+	// CallbacksPending counts receivers that are still to be told, Callbacks attempts at
+	// that.
+	CallbacksPending int
+	Callbacks        CallbackCounts
 }
+
+// CallbackCounts are attempts to tell receivers, by what came of them.
+type CallbackCounts struct{ Delivered, Retried, Gone, Failed uint64 }
 
 // asyncCollector exports a snapshot, taken when it is scraped.
 type asyncCollector struct {
@@ -27,6 +35,7 @@ func newAsyncCollector(snapshot func() AsyncSnapshot) *asyncCollector {
 	for _, name := range []string{
 		nameAsyncDepth, nameAsyncOldestAge, nameAsyncRunning, nameDeadLetters, nameAsyncEnqueued, nameAsyncAttempts, nameAsyncSucceeded,
 		nameAsyncFailed, nameAsyncRetried, nameAsyncExpired, nameAsyncCancelled, nameAsyncDeadLettered, nameQueueUp,
+		nameCallbacks, nameCallbacksPending,
 	} {
 		d := definition(name)
 		c.descs[name] = prometheus.NewDesc(d.Name, d.Help, d.Labels, nil)
@@ -45,8 +54,8 @@ func (c *asyncCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(name string, v float64) {
 		ch <- prometheus.MustNewConstMetric(c.descs[name], prometheus.GaugeValue, v)
 	}
-	counter := func(name string, v uint64) {
-		ch <- prometheus.MustNewConstMetric(c.descs[name], prometheus.CounterValue, float64(v))
+	counter := func(name string, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(c.descs[name], prometheus.CounterValue, float64(v), labels...)
 	}
 	gauge(nameQueueUp, number(s.Up))
 	gauge(nameAsyncRunning, float64(s.Running))
@@ -54,6 +63,7 @@ func (c *asyncCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(nameAsyncDepth, float64(s.Depth))
 		gauge(nameAsyncOldestAge, s.OldestAge.Seconds())
 		gauge(nameDeadLetters, float64(s.DeadLetters))
+		gauge(nameCallbacksPending, float64(s.CallbacksPending))
 	}
 	counter(nameAsyncEnqueued, s.Enqueued)
 	counter(nameAsyncAttempts, s.Attempts)
@@ -63,4 +73,8 @@ func (c *asyncCollector) Collect(ch chan<- prometheus.Metric) {
 	counter(nameAsyncExpired, s.Expired)
 	counter(nameAsyncCancelled, s.Cancelled)
 	counter(nameAsyncDeadLettered, s.DeadLettered)
+	counter(nameCallbacks, s.Callbacks.Delivered, "delivered")
+	counter(nameCallbacks, s.Callbacks.Retried, "retried")
+	counter(nameCallbacks, s.Callbacks.Gone, "gone")
+	counter(nameCallbacks, s.Callbacks.Failed, "failed")
 }

@@ -56,6 +56,8 @@ const (
 	nameAsyncCancelled    = "weir_async_cancelled_total"
 	nameAsyncDeadLettered = "weir_async_dead_lettered_total"
 	nameQueueUp           = "weir_queue_up"
+	nameCallbacks         = "weir_callbacks_total"
+	nameCallbacksPending  = "weir_callbacks_pending"
 )
 
 var catalogue = []Definition{
@@ -89,6 +91,8 @@ var catalogue = []Definition{
 	{nameAsyncExpired, Counter, nil, "Asynchronous calls that became too old."},
 	{nameAsyncCancelled, Counter, nil, "Asynchronous calls that were taken back."},
 	{nameAsyncDeadLettered, Counter, nil, "Asynchronous calls that were put among the dead letters."},
+	{nameCallbacks, Counter, []string{"result"}, "Attempts to tell receivers of asynchronous calls that ended, callbacks and destinations, by what came of them: delivered, retried (failed, another follows), gone (the receiver answered 410 and is not told) or failed (given up)."},
+	{nameCallbacksPending, Gauge, nil, "Receivers that are still to be told of calls that ended. Of all that share the queue."},
 	{nameQueueUp, Gauge, nil, "Whether the queue takes asynchronous calls: 1 or 0."},
 }
 

@@ -11,6 +11,9 @@ import (
 
 // Enqueuer accepts requests that are to be run later.
 type Enqueuer interface {
+	// CheckCallback says why the outcome would not be sent to a URL, in words that fit
+	// behind "the URL" and do not show it.
+	CheckCallback(url string) error
 	// Enqueue makes the request durable. It returns one of the errors below, or a
 	// *limits.Throttle; with ErrOutcomeUnknown the receipt has the id that the call
 	// has if it was written.
@@ -40,6 +43,7 @@ type AsyncRequest struct {
 	Fields               []Field // end to end, with canonical names
 	Body                 []byte
 	Key                  string        // idempotency key, "" for none
+	Callback             string        // URL that is to be told of the outcome, "" for none
 	Delay                time.Duration // before its first attempt
 }
 
@@ -109,7 +113,7 @@ func (h headerLines) line(name string, i int) (string, bool) {
 
 // order makes what is stored of a request, but for its fields and its body, and gives
 // the bound of the latter; or it says why the request cannot be run later.
-func (p *Proxy) order(s *Settings, d *description, h *asyncHead, spilled bool) (a AsyncRequest, limit int64, err error) {
+func (p *Proxy) order(s *Settings, d *description, h *asyncHead) (a AsyncRequest, limit int64, err error) {
 	switch {
 	case h.method == http.MethodConnect:
 		return a, 0, errConnect
@@ -121,8 +125,6 @@ func (p *Proxy) order(s *Settings, d *description, h *asyncHead, spilled bool) (
 		return a, 0, errAsyncGRPC
 	case h.upgrade:
 		return a, 0, errAsyncUpgrade
-	case !spilled && h.fields.Get("X-Callback-Url") != "":
-		return a, 0, errAsyncCallback
 	case p.draining.Load():
 		return a, 0, &limits.Throttle{Reason: limits.ReasonDraining, RetryAfter: time.Second}
 	}
@@ -134,6 +136,9 @@ func (p *Proxy) order(s *Settings, d *description, h *asyncHead, spilled bool) (
 		return a, 0, err
 	}
 	if a.Key, err = asyncKey(h.fields); err != nil {
+		return a, 0, err
+	}
+	if a.Callback, err = asyncCallback(p.enqueuer, h.fields); err != nil {
 		return a, 0, err
 	}
 	limit = s.Async.MaxBody
@@ -209,7 +214,7 @@ func (x *exchange) acceptance(spilled bool) error {
 	a, limit, err := p.order(x.settings, &x.description, &asyncHead{
 		method: x.r.Method, target: x.r.RequestURI, host: x.r.Host, length: x.r.ContentLength,
 		upgrade: x.r.Header.Get("Upgrade") != "" && x.r.ProtoMajor == 1, fields: headerLines{x.r.Header},
-	}, spilled)
+	})
 	if err != nil {
 		return err
 	}

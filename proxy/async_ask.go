@@ -12,7 +12,7 @@ import (
 var (
 	errAsyncGRPC     = errors.New("gRPC calls cannot be run asynchronously")
 	errAsyncUpgrade  = errors.New("a request that upgrades its connection cannot be run asynchronously")
-	errAsyncCallback = errors.New("callbacks (X-Callback-Url) are not available in this version: ask for the call at its Location instead")
+	errAsyncCallback = errors.New("X-Callback-Url was sent more than once")
 	errAsyncFunction = errors.New("this weir stands in front of another function")
 	errAsyncDelay    = errors.New("the delay is not a time from 0 to 24 hours: X-Fc-Async-Delay takes seconds, Weir-Delay a duration such as 90s")
 	errAsyncKey      = errors.New("the idempotency key is empty, longer than 255 bytes, or two that differ were sent")
@@ -129,6 +129,27 @@ func asyncKey(h fieldLines) (string, error) {
 		}
 	}
 	return key, nil
+}
+
+// callbackError says why a caller's URL is not to be called back.
+type callbackError struct{ why error }
+
+func (e *callbackError) Error() string { return "the URL in X-Callback-Url " + e.why.Error() }
+func (e *callbackError) Unwrap() error { return e.why }
+
+// asyncCallback reads where the outcome is to be sent.
+func asyncCallback(e Enqueuer, h fieldLines) (string, error) {
+	url, sent := h.line("X-Callback-Url", 0)
+	if !sent {
+		return "", nil
+	}
+	if _, more := h.line("X-Callback-Url", 1); more {
+		return "", errAsyncCallback
+	}
+	if err := e.CheckCallback(url); err != nil {
+		return "", &callbackError{err}
+	}
+	return url, nil
 }
 
 // removeHopByHop removes the fields that are for one connection only (RFC 9110,

@@ -196,6 +196,10 @@ func detail(err error) string {
 	if errors.As(err, &framed) && framed.Status != http.StatusBadGateway {
 		return sentence(framed.Fault.String())
 	}
+	var callback *callbackError
+	if errors.As(err, &callback) {
+		return sentence(callback.Error())
+	}
 	switch statusFor(err).proxyError {
 	case "connection_refused":
 		return "The function does not accept connections."

@@ -60,6 +60,7 @@ func statusFor(err error) verdict {
 		record    tls.RecordHeaderError
 		alert     tls.AlertError
 		framed    *h1.Error
+		callback  *callbackError
 	)
 	switch {
 	case errors.As(err, &framed):
@@ -79,13 +80,13 @@ func statusFor(err error) verdict {
 		return verdict{http.StatusUnprocessableEntity, metrics.OriginWeir, "http_request_error"}
 	case errors.Is(err, ErrQueueUnavailable), errors.Is(err, ErrOutcomeUnknown), errors.Is(err, errTooMuchBody):
 		return verdict{http.StatusServiceUnavailable, metrics.OriginWeir, "destination_unavailable"}
-	case errors.Is(err, errAsyncDelay), errors.Is(err, errAsyncKey), errors.Is(err, errAsyncUpgrade):
+	case errors.Is(err, errAsyncDelay), errors.Is(err, errAsyncKey), errors.Is(err, errAsyncUpgrade), errors.Is(err, errAsyncCallback), errors.As(err, &callback):
 		return verdict{http.StatusBadRequest, metrics.OriginWeir, "http_request_error"}
 	case errors.Is(err, ErrHeadTooLarge):
 		return verdict{http.StatusRequestHeaderFieldsTooLarge, metrics.OriginWeir, "http_request_error"}
 	case errors.Is(err, errAsyncFunction):
 		return verdict{http.StatusNotFound, metrics.OriginWeir, "http_request_error"}
-	case errors.Is(err, errAsyncGRPC), errors.Is(err, errAsyncCallback):
+	case errors.Is(err, errAsyncGRPC):
 		return verdict{http.StatusNotImplemented, metrics.OriginWeir, "http_request_error"}
 	case errors.Is(err, errInternal):
 		return verdict{http.StatusInternalServerError, metrics.OriginWeir, "proxy_internal_error"}

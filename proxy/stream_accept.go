@@ -42,7 +42,7 @@ func (x *stream) acceptance(spilled bool) (answer, error) {
 	if body.Kind == h1.ByChunks {
 		head.length = -1
 	}
-	a, limit, err := p.order(x.settings, &x.description, &head, spilled)
+	a, limit, err := p.order(x.settings, &x.description, &head)
 	if err != nil {
 		return answer{}, err
 	}

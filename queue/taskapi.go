@@ -26,6 +26,37 @@ type task struct {
 	StatusCode    int       `json:"status_code,omitempty"`
 	Error         string    `json:"error,omitempty"`
 	ResponseURL   string    `json:"response_url,omitempty"`
+	Callback      *callback `json:"callback,omitempty"`
+}
+
+// callback is how the delivery of a call's outcome to its caller stands.
+type callback struct {
+	State         string    `json:"state"` // "waiting" until the call has ended, or a DeliveryState
+	Attempts      int       `json:"attempts"`
+	LastError     string    `json:"last_error,omitempty"`
+	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
+	DeliveredAt   time.Time `json:"delivered_at,omitzero"`
+}
+
+// taskOf gives a call as its caller sees it.
+func (q *Queue) taskOf(ctx context.Context, r *Record) (*task, error) {
+	t := taskOf(r)
+	switch {
+	case !r.Callback || r.State == Cancelled: // who takes a call back is told so there and then
+		return t, nil
+	case !r.State.Final():
+		t.Callback = &callback{State: "waiting"}
+		return t, nil
+	}
+	d, err := q.Callback(ctx, r.ID)
+	if errors.Is(err, ErrNotFound) { // it was kept for a shorter time, or nobody is told here
+		return t, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.Callback = &callback{string(d.State), d.Attempts, d.LastError, d.NextAttemptAt, d.DeliveredAt}
+	return t, nil
 }
 
 func taskOf(r *Record) *task {
@@ -64,11 +95,15 @@ func (q *Queue) serveTask(w http.ResponseWriter, r *http.Request) {
 		q.serveResponse(ctx, w, r, id)
 	case !deeper && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		record, err := q.Record(ctx, id)
+		var t *task
+		if err == nil {
+			t, err = q.taskOf(ctx, record)
+		}
 		if err != nil {
 			q.problem(w, r, err)
 			return
 		}
-		writeJSON(w, r, http.StatusOK, "application/json", taskOf(record))
+		writeJSON(w, r, http.StatusOK, "application/json", t)
 	case !deeper && r.Method == http.MethodDelete:
 		record, err := q.Cancel(ctx, id)
 		if err != nil {

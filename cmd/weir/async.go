@@ -14,13 +14,15 @@ import (
 	"weir/proxy"
 	"weir/queue"
 	"weir/queue/jetstream"
+	"weir/webhook"
 )
 
 // async is the queue and what joins it with the data path.
 type async struct {
-	store   *jetstream.Store
-	queue   *queue.Queue
-	invoker *invoker
+	store    *jetstream.Store
+	queue    *queue.Queue
+	invoker  *invoker
+	notifier *notifier
 }
 
 // How often the store is asked for calls that nobody here has put into it: an
@@ -50,7 +52,12 @@ func newAsync(c *config.Config, gate *limits.Gate, log *slog.Logger) (*async, er
 		poll, where = pollExternal, "external"
 	}
 	a := &async{store: store, invoker: &invoker{}}
-	a.queue = queue.New(queue.Options{Store: store, Gate: gate, Invoker: a.invoker, Policy: asyncPolicy(c), Log: log, Poll: poll})
+	if a.notifier, err = newNotifier(c, store, log); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	a.queue = queue.New(queue.Options{
+		Store: store, Gate: gate, Invoker: a.invoker, Notifier: a.notifier, Policy: asyncPolicy(c), Log: log, Poll: poll,
+	})
 	log.Info("queue of asynchronous calls opened", "store", where, "took", time.Since(began).Round(time.Millisecond))
 	return a, nil
 }
@@ -61,6 +68,8 @@ func asyncPolicy(c *config.Config) queue.Policy {
 	p.AttemptTimeout, p.MaxAge = c.Async.Timeout, c.Async.MaxAge
 	p.Retention, p.KeyRetention, p.DeadRetention = c.Async.Retention, c.Async.KeyRetention, c.Async.DeadRetention
 	p.MaxResponse = c.Async.MaxResponse
+	p.OnSuccess, p.OnFailure = c.Async.OnSuccess, c.Async.OnFailure
+	p.DeliveryMaxAge, p.DeliveryBackoffMax = c.Async.WebhookMaxAge, c.Async.WebhookBackoffMax
 	return p
 }
 
@@ -71,7 +80,9 @@ func (a *async) close() error {
 	}
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	return errors.Join(ignoreCanceled(a.queue.Drain(ended)), a.store.Close())
+	err := errors.Join(ignoreCanceled(a.queue.Drain(ended)), a.store.Close())
+	a.notifier.sender.Close()
+	return err
 }
 
 func ignoreCanceled(err error) error {
@@ -96,6 +107,10 @@ func (a *async) metrics() func() metrics.AsyncSnapshot {
 			Up: s.Up, Depth: s.Waiting + s.Scheduled, Running: s.Running, DeadLetters: s.DeadLetters, OldestAge: s.OldestAge(time.Now()),
 			Enqueued: s.Enqueued, Attempts: s.Attempts, Succeeded: s.Succeeded, Failed: s.Failed,
 			Retried: s.Retried, Expired: s.Expired, Cancelled: s.Cancelled, DeadLettered: s.DeadLettered,
+			CallbacksPending: s.Deliveries,
+			Callbacks: metrics.CallbackCounts{
+				Delivered: s.Delivered, Retried: s.DeliveriesRetried, Gone: s.DeliveriesGone, Failed: s.DeliveriesFailed,
+			},
 		}
 	}
 }
@@ -111,17 +126,22 @@ func (a *async) enqueuer() proxy.Enqueuer {
 	if a == nil {
 		return nil
 	}
-	return enqueuer{a.queue}
+	return enqueuer{a.queue, a.notifier.guard}
 }
 
 // enqueuer is the proxy's way into the queue.
-type enqueuer struct{ queue *queue.Queue }
+type enqueuer struct {
+	queue *queue.Queue
+	guard *webhook.Guard
+}
+
+func (e enqueuer) CheckCallback(url string) error { return e.guard.Check(url) }
 
 // fullRetryAfter is when a full store may have room again.
 const fullRetryAfter = 30 * time.Second
 
 func (e enqueuer) Enqueue(ctx context.Context, r *proxy.AsyncRequest) (proxy.AsyncReceipt, error) {
-	c := &queue.Call{Method: r.Method, Target: r.Target, Host: r.Host, Body: r.Body}
+	c := &queue.Call{Method: r.Method, Target: r.Target, Host: r.Host, Body: r.Body, Callback: r.Callback}
 	c.Fields = make([]queue.Field, len(r.Fields))
 	for i, f := range r.Fields {
 		c.Fields[i] = queue.Field(f)

@@ -168,6 +168,7 @@ func (s *sidecar) serveData() {
 	s.started.Store(true)
 	if s.async != nil {
 		go s.async.queue.Run(context.Background()) // until it is drained
+		go s.async.queue.Deliver(context.Background())
 	}
 	// Not before: the function, if it is a child, is not to inherit it.
 	if err := proxy.ShortSlices(); err != nil {
@@ -204,6 +205,7 @@ func (s *sidecar) use(c *config.Config) error {
 	s.proxy.Configure(settings(c, s.rates))
 	if s.async != nil {
 		s.async.queue.Configure(asyncPolicy(c))
+		s.async.notifier.configure(c)
 	}
 	s.prober.Configure(probeOptions(c))
 	setLevel(s.level, c)

@@ -14,6 +14,7 @@ func async() sheet {
 			{"Now", asyncNow(s)},
 			{"In and out", asyncFlow(s)},
 			{"What goes wrong", asyncTrouble(s)},
+			{"Callbacks and destinations", asyncCallbacks(s)},
 		},
 	}
 }
@@ -83,5 +84,20 @@ func asyncTrouble(s selection) []panel {
 		newGraph("Queue takes calls",
 			"1 while an instance's queue takes calls, 0 while not. At 0: its disk, or the NATS servers; weir's log says what it met (runbook: WeirQueueDown).",
 			unitCount, query("A", s.gauge("weir_queue_up", ""), "{{instance}}")).upTo(1),
+	}
+}
+
+func asyncCallbacks(s selection) []panel {
+	result := func(r string) string { return sum("", s.rate("weir_callbacks_total", `result="`+r+`"`)) }
+	return []panel{
+		newGraph("Receivers told, by result",
+			"Attempts a second to tell callers and destinations of calls that ended. Retried: the receiver does not answer, or not with 2xx, and is told again later. Given up, or gone (410): it is never told (runbook: WeirCallbackFailures).",
+			unitRequests, queries(
+				[2]string{result("delivered"), "delivered"}, [2]string{result("retried"), "retried"},
+				[2]string{result("gone"), "gone"}, [2]string{result("failed"), "given up"})...).
+			colour("delivered", "green", false).colour("retried", "orange", false).colour("given up", "red", false).wide(12),
+		newGraph("Receivers to be told",
+			"Callbacks and destinations that are still to be told. It grows where receivers are down or slower than calls end; they take room of async.max_store.",
+			unitCount, query("A", "max by (instance) ("+s.gauge("weir_callbacks_pending", "")+")", "{{instance}}")).wide(12),
 	}
 }

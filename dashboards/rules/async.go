@@ -21,5 +21,9 @@ func async() group {
 			fmt.Sprintf("sum by (%s) (increase(weir_async_dead_lettered_total[15m])) > 0", by),
 			"Asynchronous calls to "+where+" were given up",
 			"Asynchronous calls to "+where+" failed for good or expired within fifteen minutes, and are among the dead letters."),
+		newAlert("WeirCallbackFailures", warning, 5*time.Minute,
+			fmt.Sprintf("sum by (%[1]s) (increase(weir_callbacks_total{result=~\"failed|gone\"}[15m])) > 0\nor\nsum by (%[1]s) (rate(weir_callbacks_total{result=\"retried\"}[5m]))\n/ sum by (%[1]s) (rate(weir_callbacks_total[5m])) > 0.5", by),
+			"Receivers are not told of calls to "+where,
+			"Callbacks or destinations of "+where+" were given up within fifteen minutes, or most attempts to tell them have failed for five minutes."),
 	}}
 }
