@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +18,94 @@ func (t *tool) callsCommand() *cobra.Command {
 	return noun(&cobra.Command{
 		Use:   "calls",
 		Short: "Look at asynchronous calls, and take them back",
-	}, t.callsGetCommand(), t.callsCancelCommand())
+	}, t.callsListCommand(), t.callsGetCommand(), t.callsCancelCommand())
+}
+
+func (t *tool) callsListCommand() *cobra.Command {
+	q, limit := api.CallsQuery{}, api.DefaultCalls
+	c := &cobra.Command{
+		Use:   "ls",
+		Short: "List calls, all or those of one state, the oldest first",
+		Long: `Lists calls of one state in the order in which they came into it, or into the queue.
+Where all are listed, those that wait for their first attempt come before the others.
+What changes meanwhile may be listed again, as it is then.`,
+		Example: `  weirctl calls ls --state running
+  weirctl calls ls --state retrying --limit 1000 -o json | jq -r .calls[].id`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return usageError("--limit %d is less than 1", limit)
+			}
+			if q.State != "" && !slices.Contains(api.States(), q.State) {
+				return usageError("--state %q is none of %s", q.State, strings.Join(api.States(), ", "))
+			}
+			client, err := t.connection.client(c)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			list, err := listCalls(c.Context(), client, q, limit)
+			if err != nil {
+				return asked(err)
+			}
+			return t.output.print(c.OutOrStdout(), list, func(w io.Writer) error {
+				var rows [][]string
+				for i := range list.Calls {
+					rows = append(rows, callRow(&list.Calls[i]))
+				}
+				if err := table(w, []string{"ID", "STATE", "ATTEMPTS", "ENQUEUED", "REQUEST", "NEXT", "STATUS", "ERROR"}, rows); err != nil || list.Next == "" {
+					return err
+				}
+				_, err := fmt.Fprintf(w, "and more; --limit shows them, or --cursor %s\n", list.Next)
+				return err
+			})
+		},
+	}
+	c.Flags().StringVar(&q.State, "state", "", "only calls in this state: "+strings.Join(api.States(), ", "))
+	c.Flags().StringVar(&q.Cursor, "cursor", "", "go on where the list before has ended")
+	c.Flags().IntVar(&limit, "limit", limit, "calls to list at most")
+	return c
+}
+
+// listCalls asks until there are as many as are wanted, or no more.
+func listCalls(ctx context.Context, client *api.Client, q api.CallsQuery, limit int) (*api.Calls, error) {
+	all := &api.Calls{Calls: []api.Call{}}
+	for {
+		q.Limit = min(limit-len(all.Calls), api.MaxCalls)
+		list, err := client.Calls(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		all.Calls, all.Next = append(all.Calls, list.Calls...), list.Next
+		if q.Cursor = list.Next; q.Cursor == "" || len(all.Calls) >= limit {
+			return all, nil
+		}
+	}
+}
+
+// callRow shows a call in one line.
+func callRow(c *api.Call) []string {
+	next, status := "-", "-"
+	if !c.NextAttemptAt.IsZero() {
+		next = moment(c.NextAttemptAt)
+	}
+	if c.StatusCode != 0 {
+		status = strconv.Itoa(c.StatusCode)
+	}
+	return []string{c.ID, c.State, strconv.Itoa(c.Attempts), moment(c.EnqueuedAt), request(c), next, status, c.Error}
+}
+
+// request names what a call asks for, in a width that leaves room for the rest.
+func request(c *api.Call) string {
+	const most = 40
+	text := []rune(strings.TrimSpace(c.Method + " " + c.Target))
+	if len(text) > most {
+		return string(text[:most-3]) + "..."
+	}
+	if len(text) == 0 {
+		return "-"
+	}
+	return string(text)
 }
 
 func (t *tool) callsGetCommand() *cobra.Command {
@@ -64,6 +154,9 @@ func (t *tool) callsCancelCommand() *cobra.Command {
 // callRows shows a call, a line for each thing that is known.
 func callRows(c *api.Call) [][]string {
 	rows := [][]string{{"id", c.ID}, {"state", c.State}, {"attempts", strconv.Itoa(c.Attempts)}}
+	if c.Target != "" {
+		rows = append(rows, []string{"request", c.Method + " " + c.Target})
+	}
 	for _, at := range []struct {
 		name string
 		time time.Time

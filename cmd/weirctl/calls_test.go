@@ -61,7 +61,7 @@ func TestCallsAndDeadLetters(t *testing.T) {
 	}
 
 	later := call("1h")
-	if out := s.must(t, "calls", "get", later); !regexp.MustCompile(`(?m)^id +` + later + `\nstate +scheduled\nattempts +0\nenqueued +\d{4}-`).MatchString(out) {
+	if out := s.must(t, "calls", "get", later); !regexp.MustCompile(`(?m)^id +` + later + `\nstate +scheduled\nattempts +0\nrequest +POST /async\nenqueued +\d{4}-`).MatchString(out) {
 		t.Errorf("calls get:\n%s", out)
 	}
 	if out := s.must(t, "calls", "cancel", later); out != later+" is cancelled\n" {
@@ -69,6 +69,10 @@ func TestCallsAndDeadLetters(t *testing.T) {
 	}
 	if e := s.ctl("calls", "cancel", later); e.code != exitFailed || !strings.Contains(e.stderr, "it is cancelled (409 Conflict)") {
 		t.Errorf("calls cancel, again: %+v", e)
+	}
+
+	if out := s.must(t, "calls", "ls", "--state", "cancelled"); !regexp.MustCompile(`(?m)^ID .* REQUEST .*\n` + later + ` +cancelled +0 +\d{4}-\S+ \S+ +POST /async +- +- *$`).MatchString(out) {
+		t.Errorf("calls ls:\n%s", out)
 	}
 
 	const n = 5
@@ -87,6 +91,20 @@ func TestCallsAndDeadLetters(t *testing.T) {
 	}
 	if out := s.must(t, "dead-letters", "ls", "--limit=2"); !strings.HasSuffix(out, "and more; --limit shows them\n") {
 		t.Errorf("dead-letters ls --limit=2:\n%s", out)
+	}
+	var failed api.Calls
+	if err := json.Unmarshal([]byte(s.must(t, "calls", "ls", "--state=failed", "--limit=2", "-o", "json")), &failed); err != nil || len(failed.Calls) != 2 || failed.Next == "" {
+		t.Errorf("calls ls -o json: %v, %+v", err, failed)
+	}
+	if out := s.must(t, "calls", "ls", "--state=failed", "--cursor", failed.Next); strings.Count(out, " failed ") != n-2 {
+		t.Errorf("calls ls --cursor:\n%s", out)
+	}
+	if out := s.must(t, "calls", "ls", "--limit=2"); !regexp.MustCompile(`\nand more; --limit shows them, or --cursor call\.\d+\n$`).MatchString(out) {
+		t.Errorf("calls ls --limit=2:\n%s", out)
+	}
+	if out := s.must(t, "dead-letters", "get", ids[0]); !strings.Contains(out, "\nerror     the function answered 503, in attempt 1 of 1\n") ||
+		!strings.Contains(out, "\nbody      4 bytes\n\nlast response: 503 Service Unavailable\n") || !strings.HasSuffix(out, "\n\nnot today\n") {
+		t.Errorf("dead-letters get:\n%s", out)
 	}
 	if out := s.must(t, "state"); !regexp.MustCompile(`(?m)^async +0 waiting, \d scheduled, 0 running, 5 dead letters$`).MatchString(out) {
 		t.Errorf("state:\n%s", out)
@@ -120,6 +138,10 @@ func TestCallsAndDeadLetters(t *testing.T) {
 		{[]string{"calls", "get", "0123456789abcdefghijklmnop"}, exitFailed, "there is no such call"},
 		{[]string{"calls", "get", "../state"}, exitFailed, "is no id of a call"},
 		{[]string{"calls", "get"}, exitUsage, "accepts 1 arg"},
+		{[]string{"calls", "ls", "--state=dead"}, exitUsage, "--state \"dead\" is none of enqueued, scheduled"},
+		{[]string{"calls", "ls", "--cursor=x"}, exitFailed, "is not what an answer gave as next"},
+		{[]string{"calls", "ls", "--limit=0"}, exitUsage, "--limit 0 is less than 1"},
+		{[]string{"dead-letters", "get", later}, exitFailed, "there is no such call"},
 		{[]string{"dead-letters", "redrive"}, exitUsage, "name the ids of dead letters, or --all"},
 		{[]string{"dead-letters", "purge", "--all", ids[0]}, exitUsage, "--all and ids exclude each other"},
 		{[]string{"dead-letters", "ls", "--limit=0"}, exitUsage, "--limit 0 is less than 1"},
@@ -133,12 +155,45 @@ func TestCallsAndDeadLetters(t *testing.T) {
 func TestCallsWithoutAQueue(t *testing.T) {
 	t.Parallel()
 	s := startSidecar(t)
-	for _, args := range [][]string{{"calls", "get", "0123456789abcdefghijklmnop"}, {"dead-letters", "ls"}, {"dead-letters", "redrive", "--all"}} {
+	for _, args := range [][]string{{"calls", "get", "0123456789abcdefghijklmnop"}, {"calls", "ls"}, {"dead-letters", "ls"}, {"dead-letters", "get", "0123456789abcdefghijklmnop"}, {"dead-letters", "redrive", "--all"}} {
 		if e := s.ctl(args...); e.code != exitFailed || !strings.Contains(e.stderr, "asynchronous calls are switched off (async.enabled)") {
 			t.Errorf("%v: %+v", args, e)
 		}
 	}
 	if out := s.must(t, "state"); strings.Contains(out, "async") {
 		t.Errorf("state:\n%s", out)
+	}
+}
+
+func TestProgressWithoutATerminal(t *testing.T) {
+	var b strings.Builder
+	now := time.Now()
+	tell := progressLines(&b, func() time.Time { return now })
+	for _, c := range []struct {
+		after    time.Duration
+		n, total int
+	}{{0, 10, 100}, {progressEvery, 20, 100}, {time.Second, 30, 100}, {progressEvery, 40, 100}, {progressEvery, 100, 100}} {
+		now = now.Add(c.after)
+		tell(c.n, c.total)
+	}
+	if b.String() != "20 of 100\n40 of 100\n" {
+		t.Errorf("told:\n%s", b.String())
+	}
+}
+
+func TestResponsesAreFitForATerminal(t *testing.T) {
+	for _, c := range []struct {
+		response *api.Response
+		want     string
+	}{
+		{nil, "\nno attempt was answered\n"},
+		{&api.Response{StatusCode: 500, Fields: []api.Field{{Name: "A", Value: "\x1b[2J"}}, Body: "one\r\ntwo\x07"}, "\nlast response: 500 Internal Server Error\nA: ?[2J\n\none\ntwo?\n"},
+		{&api.Response{StatusCode: 429, Dropped: true}, "\nlast response: 429 Too Many Requests\n\n(the body was too large to be kept)\n"},
+		{&api.Response{StatusCode: 502, BodyBase64: []byte{0xff}, Truncated: true}, "\nlast response: 502 Bad Gateway\n\n(1 bytes that are no text; -o json has them)\n(cut short)\n"},
+	} {
+		var b strings.Builder
+		if err := printResponse(&b, c.response); err != nil || b.String() != c.want {
+			t.Errorf("got %q, %v, want %q", b.String(), err, c.want)
+		}
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +19,7 @@ func (t *tool) deadLettersCommand() *cobra.Command {
 	return noun(&cobra.Command{
 		Use:   "dead-letters",
 		Short: "Asynchronous calls that failed or expired: look, try again, forget",
-	}, t.deadLettersListCommand(), t.deadLettersRedriveCommand(), t.deadLettersPurgeCommand())
+	}, t.deadLettersListCommand(), t.deadLettersGetCommand(), t.deadLettersRedriveCommand(), t.deadLettersPurgeCommand())
 }
 
 func (t *tool) deadLettersListCommand() *cobra.Command {
@@ -46,9 +48,9 @@ func (t *tool) deadLettersListCommand() *cobra.Command {
 					if d.StatusCode != 0 {
 						status = strconv.Itoa(d.StatusCode)
 					}
-					rows = append(rows, []string{d.ID, d.State, strconv.Itoa(d.Attempts), moment(d.FinishedAt), status, d.Error})
+					rows = append(rows, []string{d.ID, d.State, strconv.Itoa(d.Attempts), moment(d.FinishedAt), request(&d), status, d.Error})
 				}
-				if err := table(w, []string{"ID", "STATE", "ATTEMPTS", "SINCE", "STATUS", "ERROR"}, rows); err != nil || !more {
+				if err := table(w, []string{"ID", "STATE", "ATTEMPTS", "SINCE", "REQUEST", "STATUS", "ERROR"}, rows); err != nil || !more {
 					return err
 				}
 				_, err := fmt.Fprintln(w, "and more; --limit shows them")
@@ -58,6 +60,62 @@ func (t *tool) deadLettersListCommand() *cobra.Command {
 	}
 	c.Flags().IntVar(&limit, "limit", limit, "calls to list at most")
 	return c
+}
+
+func (t *tool) deadLettersGetCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "get ID",
+		Short: "Show a dead letter: the reason, and the function's last response",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			client, err := t.connection.client(c)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			d, err := client.DeadLetter(c.Context(), api.CallQuery{ID: args[0]})
+			if err != nil {
+				return asked(err)
+			}
+			return t.output.print(c.OutOrStdout(), d, func(w io.Writer) error {
+				rows := append(callRows(&d.Call), []string{"host", d.Host}, []string{"body", fmt.Sprintf("%d bytes", d.BodySize)})
+				if err := table(w, nil, rows); err != nil {
+					return err
+				}
+				return printResponse(w, d.Response)
+			})
+		},
+	}
+}
+
+// printResponse shows a response as it would be on the wire, made fit for a terminal.
+func printResponse(w io.Writer, r *api.Response) error {
+	var b strings.Builder
+	switch {
+	case r == nil:
+		b.WriteString("\nno attempt was answered\n")
+	default:
+		fmt.Fprintf(&b, "\nlast response: %d %s\n", r.StatusCode, http.StatusText(r.StatusCode))
+		for _, f := range r.Fields {
+			fmt.Fprintf(&b, "%s: %s\n", plain(f.Name), plain(f.Value))
+		}
+		b.WriteByte('\n')
+		for line := range strings.Lines(r.Body) {
+			b.WriteString(plain(strings.TrimRight(line, "\r\n")))
+			b.WriteByte('\n')
+		}
+		switch {
+		case r.Dropped:
+			b.WriteString("(the body was too large to be kept)\n")
+		case len(r.BodyBase64) > 0:
+			fmt.Fprintf(&b, "(%d bytes that are no text; -o json has them)\n", len(r.BodyBase64))
+		}
+		if r.Truncated {
+			b.WriteString("(cut short)\n")
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // deadLetters gives up to limit of them, and whether there are more.
@@ -94,7 +152,8 @@ func (t *tool) deadLettersRedriveCommand() *cobra.Command {
 		Use:   "redrive [ID...]",
 		Short: "Give dead letters another chance, with as many attempts as a new call",
 		Long: `Puts calls back into the queue; --all those that are dead now, the oldest first.
-On a terminal, standard error shows how far it has come.`,
+Standard error shows how far it has come: a bar on a terminal, else a line every few
+seconds.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := some(args, all); err != nil {
 				return err
@@ -174,16 +233,29 @@ func redriveAll(ctx context.Context, client *api.Client, done *api.Redriven, pro
 	}
 }
 
-// progress shows how far something long has come, on a terminal and nowhere else.
+// progressEvery is how often something long is told of where there is no terminal.
+const progressEvery = 5 * time.Second
+
+// progress shows how far something long has come: a bar on a terminal, else lines.
 func (t *tool) progress(c *cobra.Command) func(n, total int) {
 	s := terminalOf(c.ErrOrStderr(), t.connection.getenv)
 	if s == nil {
-		return func(int, int) {}
+		return progressLines(c.ErrOrStderr(), time.Now)
 	}
 	return func(n, total int) {
 		_, _ = fmt.Fprintf(s.out, "\r%s%d of %d%s", bar(n, max(total, n)), n, max(total, n), clearLine)
 		if n >= total {
 			_, _ = fmt.Fprintln(s.out)
+		}
+	}
+}
+
+func progressLines(w io.Writer, now func() time.Time) func(n, total int) {
+	told := now()
+	return func(n, total int) {
+		if now().Sub(told) >= progressEvery && n < total {
+			told = now()
+			_, _ = fmt.Fprintf(w, "%d of %d\n", n, total)
 		}
 	}
 }
