@@ -80,6 +80,9 @@ type Limits struct {
 	Rate          Rate // of all requests; the zero value is none
 	Ramp          int  // requests at once more than of late that may come each minute; 0 is off
 	RampRetention time.Duration
+	// MaxLoop is how often a request may have passed the function before; 0 is without
+	// bound.
+	MaxLoop int
 	// DryRun lets max_inflight, rate and ramp only count what they would refuse.
 	DryRun bool
 	// PriorityHeader and DeadlineHeader name request fields, in canonical form; empty

@@ -35,6 +35,7 @@ var samples = map[string]struct{ text, effective string }{
 	"limits.ramp":                 {"500", "500"},
 	"limits.ramp_retention":       {"30m", "30m"},
 	"limits.enforce":              {"false", "false"},
+	"limits.max_loop":             {"5", "5"},
 	"limits.priority_header":      {"x-priority", "X-Priority"},
 	"limits.deadline_header":      {"Prefer", "Prefer"},
 	"callers.key":                 {"header:x-api-key", "header:X-Api-Key"},

@@ -110,6 +110,11 @@ var settings = []*setting{
 		value: enforced(func(c *Config) *bool { return &c.Limits.DryRun }),
 	},
 	{
+		flag: "max-loop", key: "limits.max_loop", def: "16",
+		usage: "how often a request may have passed the function before it is refused as a loop, by its CDN-Loop field; 0 is without bound",
+		value: number(func(c *Config) *int { return &c.Limits.MaxLoop }, maxLoopMost, "passes"),
+	},
+	{
 		flag: "priority-header", key: "limits.priority_header", def: "",
 		usage: "header in which trusted proxies give a request's priority: critical-plus, critical, sheddable-plus or sheddable; empty for none",
 		value: fieldName(func(c *Config) *string { return &c.Limits.PriorityHeader }),

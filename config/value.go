@@ -262,6 +262,9 @@ func isPrintable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, isControl)
 }
 
+// maxLoopMost bounds limits.max_loop: heads have room for about as many entries.
+const maxLoopMost = 1000
+
 // maxInflightMost bounds limits.max_inflight: beyond it a limit limits nothing.
 const maxInflightMost = 1_000_000
 

@@ -115,7 +115,7 @@ func TestEveryReasonIsAccountedFor(t *testing.T) {
 	capacity := map[limits.Reason]bool{
 		limits.ReasonMaxInflight: true, limits.ReasonQueueFull: true, limits.ReasonQueueTimeout: true, limits.ReasonPriority: true, limits.ReasonRamp: true,
 		limits.ReasonRate:   false,
-		limits.ReasonCaller: false, limits.ReasonDraining: false,
+		limits.ReasonCaller: false, limits.ReasonLoop: false, limits.ReasonDraining: false,
 	}
 	var counted *labels.Matcher
 	for _, g := range rules(t).Groups {

@@ -18,6 +18,7 @@ const (
 	ReasonRamp         Reason = "ramp"          // in flight would grow faster than it may
 	ReasonCaller       Reason = "caller"        // its caller has its share already
 	ReasonPriority     Reason = "priority"      // gave its place in the queue to a call of a higher level
+	ReasonLoop         Reason = "loop"          // has passed the function too often: it calls itself
 	ReasonDraining     Reason = "draining"      // the sidecar is about to stop
 )
 
@@ -25,7 +26,7 @@ const (
 // exist before the first refusal.
 func Reasons() []Reason { return slices.Clone(reasons[:]) }
 
-var reasons = [...]Reason{ReasonMaxInflight, ReasonQueueFull, ReasonQueueTimeout, ReasonRate, ReasonRamp, ReasonCaller, ReasonPriority, ReasonDraining}
+var reasons = [...]Reason{ReasonMaxInflight, ReasonQueueFull, ReasonQueueTimeout, ReasonRate, ReasonRamp, ReasonCaller, ReasonPriority, ReasonLoop, ReasonDraining}
 
 // DryRunReasons lists the Reasons of limits that can be in dry run.
 func DryRunReasons() []Reason { return slices.Clone(dryReasons[:]) }

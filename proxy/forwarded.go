@@ -31,7 +31,7 @@ func (s *Settings) peer(addr netip.Addr) peer {
 }
 
 // vouched reports whether the field says something about the caller that only
-// a trusted peer may say. Servers that map field names to variables (CGI, WSGI,
+// a trusted peer may say, or how often the request has passed weir. Servers that map field names to variables (CGI, WSGI,
 // PHP) read X_Forwarded_For and X.Forwarded.For as X-Forwarded-For: such
 // aliases count as the field.
 func vouched(name string) bool {
@@ -40,6 +40,10 @@ func vouched(name string) bool {
 	}
 	switch name[0] | 0x20 { // no other begins like these
 	case 'x', 'f', 'w':
+	case 'c':
+		if len(name) != len(loopField) { // most do
+			return false
+		}
 	default:
 		return false
 	}
@@ -52,7 +56,7 @@ func vouched(name string) bool {
 		}, name)
 	}
 	return hasPrefixFold(name, "X-Forwarded-") || hasPrefixFold(name, "Weir-") ||
-		strings.EqualFold(name, "Forwarded") || strings.EqualFold(name, "X-Real-Ip")
+		strings.EqualFold(name, "Forwarded") || strings.EqualFold(name, "X-Real-Ip") || strings.EqualFold(name, loopField)
 }
 
 // alias reports whether the name is a vouched field's in disguise, which not
@@ -66,8 +70,8 @@ func hasPrefixFold(s, prefix string) bool {
 // forward sets on out the fields that tell the function who called: replaced
 // for a peer that is not trusted, appended to for one that is. in is the
 // request's header as it came, out what goes to the function; client is the
-// peer's address as text.
-func (p peer) forward(in, out http.Header, client, host string) {
+// peer's address as text, loop the entry that its pass leaves.
+func (p peer) forward(in, out http.Header, client, host, loop string) {
 	for name := range out {
 		if vouched(name) && (!p.trusted || alias(name)) {
 			delete(out, name)
@@ -86,6 +90,7 @@ func (p peer) forward(in, out http.Header, client, host string) {
 		f := in["Forwarded"]
 		out["Forwarded"] = []string{strings.Join(append(f[:len(f):len(f)], p.forwardedElement(client, host)), ", ")}
 	}
+	out[loopField] = passed(in, loop)
 	out["Via"] = append(out["Via"], p.version+" weir")
 }
 

@@ -82,6 +82,9 @@ func (p *Proxy) Configure(s Settings) {
 		// Room for the largest one, and then some.
 		p.bodies.most.Store(max(4*s.Async.MaxBody, 64<<20))
 	}
+	if s.LoopName == "" {
+		s.LoopName = "weir"
+	}
 	p.settings.Store(&s)
 }
 
@@ -97,6 +100,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := p.begin(w, r)
 	defer x.finish()
+	if err := x.loop(); err != nil {
+		x.answer(err)
+		return
+	}
 	if x.async {
 		x.accept(false)
 		return
@@ -281,7 +288,7 @@ func (x *exchange) forwardPeer(out http.Header) {
 	case x.r.ProtoMinor == 0:
 		peer.version = "1.0"
 	}
-	peer.forward(x.r.Header, out, info.client, x.r.Host)
+	peer.forward(x.r.Header, out, info.client, x.r.Host, x.settings.LoopName)
 }
 
 // responded sees the final head of the function's answer before the client does.

@@ -68,11 +68,12 @@ func policyName(why limits.Reason) string {
 
 // gRPC status codes, as google.rpc.Code numbers them.
 const (
-	grpcDeadlineExceeded  = 4
-	grpcResourceExhausted = 8
-	grpcUnimplemented     = 12
-	grpcInternal          = 13
-	grpcUnavailable       = 14
+	grpcDeadlineExceeded   = 4
+	grpcResourceExhausted  = 8
+	grpcFailedPrecondition = 9
+	grpcUnimplemented      = 12
+	grpcInternal           = 13
+	grpcUnavailable        = 14
 )
 
 // refusals keeps the latest answers to refused requests: under overload they are
@@ -118,9 +119,11 @@ func answerTo(err error, grpc, closing bool) answer {
 	add := func(name, value string) { a.fields = append(a.fields, field{name, value}) }
 	if refused {
 		proxyStatus += `; details="` + string(throttle.Reason) + `"`
-		add("Retry-After", strconv.FormatInt(wholeSeconds(throttle.RetryAfter), 10))
+		if throttle.Reason != limits.ReasonLoop { // which is no better later
+			add("Retry-After", strconv.FormatInt(wholeSeconds(throttle.RetryAfter), 10))
+		}
 		add("Weir-Throttled", string(throttle.Reason))
-		if throttle.Reason != limits.ReasonDraining {
+		if throttle.Reason != limits.ReasonDraining && throttle.Reason != limits.ReasonLoop {
 			quota := `qu="concurrent-requests"`
 			if throttle.Window > 0 {
 				quota = "w=" + strconv.FormatInt(wholeSeconds(throttle.Window), 10)
@@ -142,7 +145,10 @@ func answerTo(err error, grpc, closing bool) answer {
 		add("Content-Type", "application/grpc")
 		add("Grpc-Status", strconv.Itoa(grpcStatus(v.status)))
 		add("Grpc-Message", percentEncode(detail(err)))
-		if refused {
+		switch {
+		case refused && throttle.Reason == limits.ReasonLoop:
+			add("Grpc-Retry-Pushback-Ms", "-1") // not to be tried again
+		case refused:
 			add("Grpc-Retry-Pushback-Ms", strconv.FormatInt(throttle.RetryAfter.Milliseconds(), 10))
 		}
 		return a
@@ -152,8 +158,11 @@ func answerTo(err error, grpc, closing bool) answer {
 	if refused {
 		p.Reason, p.Limit, p.RetryAfter = string(throttle.Reason), &throttle.Limit, wholeSeconds(throttle.RetryAfter)
 		p.Type, p.Violated = problemQuota, []string{policyName(throttle.Reason)}
-		if throttle.Reason == limits.ReasonDraining {
+		switch throttle.Reason {
+		case limits.ReasonDraining:
 			p.Type, p.Violated = problemCapacity, nil
+		case limits.ReasonLoop:
+			p.Type, p.Violated = "about:blank", nil
 		}
 	}
 	body, err := json.Marshal(p)
@@ -183,6 +192,8 @@ func detail(err error) string {
 			return "The caller has its share of the function's slots already."
 		case limits.ReasonPriority:
 			return "Its place in the function's queue went to a request of higher priority."
+		case limits.ReasonLoop:
+			return fmt.Sprintf("The function calls itself: the request has passed it %d times.", throttle.Limit)
 		case limits.ReasonDraining:
 			return "This instance of the function is about to stop."
 		}
@@ -238,6 +249,8 @@ func grpcStatus(status int) int {
 		return grpcDeadlineExceeded
 	case http.StatusNotImplemented:
 		return grpcUnimplemented
+	case http.StatusLoopDetected:
+		return grpcFailedPrecondition
 	case http.StatusBadGateway, http.StatusServiceUnavailable:
 		return grpcUnavailable
 	}

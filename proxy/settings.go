@@ -40,6 +40,12 @@ type Settings struct {
 	// for none; DeadlineField the field that says how long a client waits.
 	PriorityField, DeadlineField string
 
+	// LoopName is the entry that a pass leaves, LoopName of the function or "" for
+	// that of no function, and MaxLoop how many a request may bring before it is refused;
+	// 0 is without bound.
+	LoopName string
+	MaxLoop  int
+
 	AccessLog AccessLog
 	// AccessEvery is one in how many requests is logged with AccessSampled.
 	AccessEvery int

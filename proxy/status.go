@@ -46,8 +46,11 @@ type verdict struct {
 // statusFor is the only place where errors become statuses.
 func statusFor(err error) verdict {
 	if t := throttleOf(err); t != nil { // first, for there may be many
-		if t.Reason == limits.ReasonDraining {
+		switch t.Reason {
+		case limits.ReasonDraining:
 			return verdict{http.StatusServiceUnavailable, metrics.OriginWeir, "http_request_denied"}
+		case limits.ReasonLoop:
+			return verdict{http.StatusLoopDetected, metrics.OriginWeir, "proxy_loop_detected"}
 		}
 		return verdict{http.StatusTooManyRequests, metrics.OriginWeir, "connection_limit_reached"}
 	}

@@ -339,7 +339,9 @@ func (x *stream) carry(n int) connState {
 		x.settings.identify(&x.call, headFields{&x.request.Head}, sender{x.c.peer(x.settings), x.c.certificate, x.last})
 	}
 	state := connClose
-	switch {
+	switch err := x.loop(); {
+	case err != nil:
+		state = x.refuse(err)
 	case x.async:
 		state = x.accept(false)
 	case x.c.leftAlready():

@@ -163,6 +163,9 @@ func (x *stream) endToEnd(list []Field) []Field {
 	from := len(b)
 	b = x.appendElement(x.appendSent(b, "Forwarded", p), p, host)
 	add("Forwarded", from)
+	from = len(b)
+	b = x.appendPassed(b)
+	add(loopField, from)
 	via := "1.1 weir"
 	if r.Minor() == 0 {
 		via = "1.0 weir"

@@ -21,6 +21,8 @@ func (x *stream) appendRequest(b []byte) []byte {
 	b = x.appendOr(b, "X-Forwarded-Host", p, view(host))
 	b = x.appendOr(b, "X-Forwarded-Proto", p, p.scheme)
 	b = x.appendForwarded(b, p, host)
+	b = append(b, "CDN-Loop: "...)
+	b = append(x.appendPassed(b), '\r', '\n')
 	if r.Minor() == 0 {
 		b = append(b, "Via: 1.0 weir\r\n"...)
 	} else {
@@ -54,7 +56,7 @@ func (x *stream) dropVouched(p *peer) {
 
 // merged reports whether weir writes the field itself, from what came.
 func merged(name string) bool {
-	for _, own := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
+	for _, own := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", loopField} {
 		if len(name) == len(own) && hasPrefixFold(name, own) {
 			return true
 		}

@@ -119,6 +119,7 @@ func settings(c *config.Config, rates routeRates) proxy.Settings {
 		PriorityField:        c.Limits.PriorityHeader,
 		DeadlineField:        c.Limits.DeadlineHeader,
 	}
+	s.LoopName, s.MaxLoop = proxy.LoopName(c.Function.Name), c.Limits.MaxLoop
 	if c.Async.Enabled {
 		s.Async = &proxy.AsyncSettings{Function: c.Function.Name, MaxBody: c.Async.MaxBody, Spill: c.Limits.Overflow == config.OverflowAsync}
 	}

@@ -12,8 +12,9 @@ var windows = []string{"5m", "30m", "1h", "6h"}
 
 // forWantOfSlots matches refusals that say that capacity is missing. Those while an
 // instance drains say that its endpoint was withdrawn late; those of a caller that has
-// its share, or its rate, say that it asks for more than it was given.
-const forWantOfSlots = `reason!~"draining|caller|rate"`
+// its share, or its rate, say that it asks for more than it was given; those of a loop, that
+// the function calls itself.
+const forWantOfSlots = `reason!~"draining|caller|rate|loop"`
 
 // throttled is the recorded share of a function's requests that were refused for
 // want of slots.

@@ -86,6 +86,7 @@ func Cases() []Case {
 		refuseHTTP2Cases(),
 		forwardCases(),
 		forwardedCases(),
+		loopCases(),
 		interimCases(),
 		trailerCases(),
 		responseCases(),

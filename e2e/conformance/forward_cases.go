@@ -167,7 +167,7 @@ func requestFieldCases() []Case {
 			Run: func(t testing.TB, s *Stage) {
 				seen := s.roundTrip(t, "GET /").echoed(t)
 				allowed := []string{
-					"Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port",
+					"Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Cdn-Loop",
 				}
 				for name := range seen.Header {
 					if !slices.Contains(allowed, name) {
