@@ -25,7 +25,7 @@ var rooms = map[string][]string{
 	"proxy":              {"proxy/h1", "limits", "metrics"},
 	"queue":              {"limits", "metrics", "faults"}, // which its tests use
 	"proxy/h1":           {},
-	"webhook":            {"metrics"},
+	"webhook":            {},
 	"metrics":            {"limits"},
 	"limits":             {},
 	"config":             {},
