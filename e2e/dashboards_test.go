@@ -78,6 +78,7 @@ func (f *fleet) figures(t *testing.T) {
 		},
 		{asyncBoard, "Accepted and ended", 0, "mail", rate(f.mailClients.answered(http.StatusAccepted)), "", "the callers' count of 202"},
 		{asyncBoard, "Attempts, by outcome", 0, "mail", func(s span) float64 { return s.increase(f.mail.ended) / s.seconds() }, "sum", "the function's own count"},
+		{asyncBoard, "Receivers told, by result", 0, "mail", rate(f.told.ended), "", "the receiver's own count"},
 		{fleetBoard, "Saturation, by function", 0, "counted", func(s span) float64 { return mean(s) / 12 }, "", "the function's own integral"},
 		{fleetBoard, "Refused, by function", 0, "counted", share, "", "the callers' count of 429"},
 		{fleetBoard, "Requests, by function", 0, "counted", rate(f.counted.ended), "", "the function's own count"},
@@ -324,6 +325,7 @@ func (f *fleet) alerts(t *testing.T) {
 		{"WeirDown", "job", "leaving"},
 		{"WeirAsyncBacklog", "function", "mail"},
 		{"WeirDeadLetters", "function", "mail"},
+		{"WeirCallbackFailures", "function", "mail"},
 		{"WeirQueueDown", "function", "queueless", "severity", "critical"},
 	} {
 		n := f.alertmanager.await(t, want[0], "firing", want[1:]...)

@@ -33,6 +33,9 @@ type fleet struct {
 	// mail gets more asynchronous calls than it can run, and some fail for good.
 	mail        *function
 	mailClients *clients
+	// told hears of the calls to mail that succeeded; another receiver, of those that
+	// failed, and wants to hear nothing.
+	told *function
 }
 
 // rulesInHaste are the committed rules, but that an alert is sent after two seconds
@@ -90,6 +93,8 @@ func startFleet(t *testing.T) *fleet {
 	cart, report, leaving := newFunction(t, http.HandlerFunc(takes)), newFunction(t, http.HandlerFunc(takes)), newHolding(t)
 	flaky := newFunction(t, http.HandlerFunc(fails))
 	f.mail = newFunction(t, http.HandlerFunc(fails))
+	f.told = newFunction(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	deaf := newFunction(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) }))
 	nats := startNATS(t)
 	f.flakyFile = configFile(t, "limits: {max_inflight: 50}\n")
 
@@ -106,7 +111,7 @@ func startFleet(t *testing.T) *fleet {
 	restartedWeir := start(t, restarted...)
 
 	mailWeir := start(t, "--upstream="+f.mail.url(), "--function=mail", "--max-inflight=2", "--async", "--async-dir="+t.TempDir(), "--async-any-filesystem",
-		"--async-attempts=2", "--async-backoff=10ms", "--drain-timeout=10s")
+		"--async-attempts=2", "--async-backoff=10ms", "--drain-timeout=10s", "--webhook-secrets="+newHook(t).secrets, "--async-callbacks-allow=127.0.0.1")
 	queuelessWeir := start(t, "--upstream="+cart.url(), "--function=queueless", "--async", "--nats-url="+nats.ClientURL())
 
 	f.prometheus = startFleetPrometheus(t, f.alertmanager, []scraped{
@@ -131,6 +136,7 @@ func startFleet(t *testing.T) *fleet {
 	for _, c := range []*clients{f.countedClients, reportClients} {
 		c.http.Transport = traced{c.http.Transport}
 	}
+	f.mailClients.http.Transport = calledBack{f.mailClients.http.Transport, f.told.url(), deaf.url()}
 	f.countedClients.keep(t, 16, callFor(countedWeir, 300*time.Millisecond, 1200*time.Millisecond, 500*time.Millisecond, 800*time.Millisecond),
 		func(status int) time.Duration {
 			if status == http.StatusTooManyRequests {
@@ -172,6 +178,22 @@ const traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
 func (c traced) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("Traceparent", "00-"+traceID+"-00f067aa0ba902b7-01")
+	return c.RoundTripper.RoundTrip(r)
+}
+
+// calledBack is a client that wants to be told what became of its calls.
+type calledBack struct {
+	http.RoundTripper
+	success, failure string
+}
+
+func (c calledBack) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	to := c.success
+	if r.URL.Query().Get("fail") == "true" {
+		to = c.failure
+	}
+	r.Header.Set("X-Callback-Url", to)
 	return c.RoundTripper.RoundTrip(r)
 }
 

@@ -37,6 +37,7 @@ const (
 	crashNoSync  = "QUEUE_CRASH_NOSYNC"  // it does not fsync
 	crashBodies  = "QUEUE_CRASH_BODIES"  // the bytes of its largest bodies but for some that are kept apart
 	crashCallers = "QUEUE_CRASH_CALLERS" // how many call it at once; 0 is crashClients
+	crashTell    = "QUEUE_CRASH_TELL"    // the URL that is to be told of its calls' ends, if any
 	crashRounds  = "QUEUE_CRASH_ROUNDS"  // kills; make crash-test sets it
 
 	crashClients = 16
@@ -98,7 +99,7 @@ func setting(name string, otherwise int) (int, error) {
 func runCrashProcess(dir string) error {
 	var err error
 	ledgers := map[string]ledger{}
-	for _, name := range []string{"acked", "runs", "answers"} {
+	for _, name := range []string{"acked", "runs", "answers", "told"} {
 		if ledgers[name], err = openLedger(dir, name); err != nil {
 			return err
 		}
@@ -131,9 +132,10 @@ func runCrashProcess(dir string) error {
 	policy.MaxAttempts, policy.Backoff, policy.BackoffMax = 0, time.Millisecond, 300*time.Millisecond
 	q := queue.New(queue.Options{
 		Store: store, Gate: gate, Policy: policy, Log: log, Poll: 50 * time.Millisecond,
-		Invoker: recorder{number, ledgers["runs"], ledgers["answers"]},
+		Invoker: recorder{number, ledgers["runs"], ledgers["answers"]}, Notifier: teller{ledgers["told"]},
 	})
 	go q.Run(context.Background())
+	go q.Deliver(context.Background())
 	if os.Getenv(crashFinish) != "" {
 		// What is held and does not run comes again once its hold has lapsed; what does
 		// not within five times that was lost with its disk, and is missed below.
@@ -143,7 +145,7 @@ func runCrashProcess(dir string) error {
 			if s.Held > 0 {
 				enough = 200
 			}
-			if quiet++; !s.Up || s.Waiting+s.Scheduled+s.Running > 0 {
+			if quiet++; !s.Up || s.Waiting+s.Scheduled+s.Running+s.Deliveries > 0 {
 				quiet = 0
 			}
 		}
@@ -177,7 +179,7 @@ func callOn(ctx context.Context, q *queue.Queue, acked ledger, largest int) erro
 			size = 700_000 // kept apart from the call
 		}
 		c := newCall(strings.Repeat(strconv.Itoa(rand.N(10)), size))
-		c.Target = targetOf(c.Body)
+		c.Target, c.Callback = targetOf(c.Body), os.Getenv(crashTell)
 		a, err := q.Enqueue(context.Background(), c, "", time.Duration(rand.N(2))*rand.N(200*time.Millisecond))
 		if err != nil {
 			return fmt.Errorf("enqueue: %w", err)
