@@ -265,7 +265,8 @@ func (b *outbox) attempt(h *inHand) (failed bool) {
 	if b.write(h, change) {
 		b.count(d, &next, failure)
 	}
-	return failure != nil
+	var u *Undelivered
+	return failure != nil && (!errors.As(failure, &u) || !u.Gone) // one that wants no more is well
 }
 
 // record reads a delivery's record. Where there is none any more it was told long ago,
