@@ -63,6 +63,19 @@ func (c *Call) AppendHead(b []byte) []byte {
 	return e.b
 }
 
+// HeadID reads the ID alone of what AppendHead wrote.
+func HeadID(b []byte) (ID, error) {
+	d := decoder{b: b}
+	if v := d.byte(); v != callVersion {
+		return "", fmt.Errorf("queue: a call in format %d, this version reads %d", v, callVersion)
+	}
+	id := ID(d.text())
+	if d.err != nil {
+		return "", fmt.Errorf("queue: a call that cannot be read: %w", d.err)
+	}
+	return id, nil
+}
+
 // DecodeHead reads what AppendHead wrote and returns the bytes after it.
 func (c *Call) DecodeHead(b []byte) (rest []byte, err error) {
 	d := decoder{b: b}

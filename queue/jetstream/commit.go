@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,43 +27,98 @@ const (
 // write is a change on its way to the disk.
 type write struct {
 	msgs []*nats.Msg
+	// entry is a call that may share a message with others, where msgs is nil.
+	id    queue.ID
+	entry []byte
+
 	size int
 	err  error
 	last uint64        // the place of the last message, where err is nil
-	done chan struct{} // closed once err is set
+	done chan struct{} // is sent something once err is set
 }
 
-// commits is the store's only writer. Writes that come while a batch is on its way
-// share the next one: group commit, which costs one fsync for all. A lone one goes
-// straight through.
-func (s *Store) commits() {
-	defer close(s.committed)
+var spareWrites = sync.Pool{New: func() any { return &write{done: make(chan struct{}, 1)} }}
+
+// spare gives a write back that nobody else knows of. It keeps a small entry's memory.
+func (w *write) spare() {
+	*w = write{entry: w.entry[:0], done: w.done}
+	if cap(w.entry) > 8<<10 {
+		w.entry = nil
+	}
+	spareWrites.Put(w)
+}
+
+// line is where writes of one kind wait for their writer, and how many of them it takes
+// at a time: so many messages or calls, so many bytes.
+type line struct {
+	writes      chan *write
+	most, bytes int
+}
+
+// drive writes what waits in line until the store closes: whatever has come while the
+// last group was on its way, together. That is group commit, which costs one fsync for
+// all; a lone one goes straight through.
+func (s *Store) drive(l *line, commit func(group []*write)) {
+	var group []*write
+	var next *write // did not fit into the last group
 	for {
-		var first *write
-		select {
-		case first = <-s.writes:
-		case <-s.life.Done():
-			return
+		w := next
+		if next = nil; w == nil {
+			select {
+			case w = <-l.writes:
+			case <-s.life.Done():
+				return
+			}
 		}
-		batch, count, size := []*write{first}, len(first.msgs), first.size
-		var next *write
+		count, size := w.messages(), w.size
+		group = append(group[:0], w)
 	gather:
 		for {
 			select {
-			case w := <-s.writes:
-				if count+len(w.msgs) > maxBatch || size+w.size > maxBatchBytes {
+			case w := <-l.writes:
+				if count+w.messages() > l.most || size+w.size > l.bytes {
 					next = w
 					break gather
 				}
-				batch, count, size = append(batch, w), count+len(w.msgs), size+w.size
+				group, count, size = append(group, w), count+w.messages(), size+w.size
 			default:
 				break gather
 			}
 		}
-		s.commitAll(batch)
-		if next != nil {
-			s.commitAll([]*write{next})
+		// What waited in line while the store went down would only wait as long again.
+		if err := s.Up(); err != nil {
+			for _, w := range group {
+				w.finish(0, err)
+			}
+		} else {
+			commit(group)
 		}
+		clear(group)
+	}
+}
+
+// messages is how many the write takes, if nothing is shared.
+func (w *write) messages() int { return max(len(w.msgs), 1) }
+
+// commitCalls writes new calls as one message.
+func (s *Store) commitCalls(calls []*write) {
+	var m *nats.Msg
+	if len(calls) == 1 {
+		m = s.todoMessage(calls[0].id, 1, calls[0].entry)
+	} else {
+		size := 0
+		for _, w := range calls {
+			size += w.size + binary.MaxVarintLen32
+		}
+		m = &nats.Msg{Subject: s.names.bundle(len(calls)), Data: make([]byte, 0, size)}
+		set(m, callsField, strconv.Itoa(len(calls)))
+		for _, w := range calls {
+			m.Data = appendBundled(m.Data, w.entry)
+		}
+	}
+	last, err := s.publish([]*nats.Msg{m})
+	for _, w := range calls {
+		w.finish(last, err)
 	}
 }
 
@@ -70,16 +126,9 @@ func (s *Store) commits() {
 // the server a file of its own before it is worth it.
 const smallGroup = 8
 
-// commitAll publishes the writes in one batch. A batch is refused as a whole for the
+// commitChanges publishes the changes in one batch. A batch is refused as a whole for the
 // sake of one message; then each goes by itself.
-func (s *Store) commitAll(batch []*write) {
-	// What waited in line while the store went down would only wait as long again.
-	if err := s.Up(); err != nil {
-		for _, w := range batch {
-			w.finish(0, err)
-		}
-		return
-	}
+func (s *Store) commitChanges(batch []*write) {
 	if len(batch) <= smallGroup {
 		var group sync.WaitGroup
 		for _, w := range batch[1:] {
@@ -113,7 +162,7 @@ func (s *Store) commitAll(batch []*write) {
 
 func (w *write) finish(last uint64, err error) {
 	w.last, w.err = last, err
-	close(w.done)
+	w.done <- struct{}{}
 }
 
 func unbatch(m *nats.Msg) {
@@ -298,12 +347,35 @@ func (s *Store) messages(c *queue.Change) ([]*nats.Msg, error) {
 	return msgs, nil
 }
 
+// bundled makes w the write of a new call that may share a message with others. It
+// reports false where the call may not: because it takes more than a message, because it
+// is large, or because others, too, fetch from the store.
+func (s *Store) bundled(c *queue.Change, w *write) bool {
+	call := c.Entry
+	if s.directory == nil || !c.At.IsZero() || c.Record != nil || c.Key != nil || len(c.Deliveries) > 0 || call.BodySize > 0 || len(call.Body) > maxBundled {
+		return false
+	}
+	w.entry = call.AppendHead(w.entry[:0])
+	if len(w.entry)+len(call.Body) > maxBundled {
+		return false
+	}
+	w.entry = append(w.entry, call.Body...)
+	w.id, w.size = call.ID, len(w.entry)
+	return true
+}
+
+// todoMessage puts an encoded call into the queue.
+func (s *Store) todoMessage(id queue.ID, ticket int, data []byte) *nats.Msg {
+	m := &nats.Msg{Subject: s.names.todo(id), Data: data}
+	set(m, ticketField, strconv.Itoa(ticket))
+	return m
+}
+
 // entryMessage puts a call into the queue, or has the server do so at a time.
 func (s *Store) entryMessage(c *queue.Change) *nats.Msg {
 	call := c.Entry
 	data := call.AppendHead(make([]byte, 0, 512+len(call.Body)))
-	m := &nats.Msg{Subject: s.names.todo(call.ID)}
-	set(m, ticketField, strconv.Itoa(c.Ticket))
+	m := s.todoMessage(call.ID, c.Ticket, nil)
 	if call.BodySize > 0 {
 		set(m, sizeField, strconv.FormatInt(call.BodySize, 10))
 	} else {

@@ -6,6 +6,9 @@
 // is one atomic batch. The subjects, under weir.<function>:
 //
 //	todo.<bucket>  entries that are due, in order; a consumer takes them
+//	todo.<n>.calls bundles of n of them, accepted at the same time; only where the server
+//	               is within this process
+//	ended.<place>  which calls of a bundle have ended, if it is long in hand
 //	due.<id>       entries that are not: message schedules that end up in todo
 //	call.<id>      the record with the response, replaced as a whole; of a call that
 //	               has had none of its attempts yet there is only its entry

@@ -43,36 +43,56 @@ func (i *inbox) ask(ctx context.Context, nc *nats.Conn, subject string, request 
 	return nil, err
 }
 
-// Fetch implements queue.Store. An entry that cannot be read is left where it is,
+// Fetch implements queue.Store. Entries of bundles in hand come first. An entry that cannot be read is left where it is,
 // held until its time lapses, and an error: it is nobody's to throw away.
 func (s *Store) Fetch(ctx context.Context) (*queue.Entry, error) {
 	if err := s.Up(); err != nil {
 		return nil, err
 	}
 	session := s.session.Load()
+	for {
+		if e, err := session.bundles.next(); e != nil || err != nil {
+			return e, err
+		}
+		e, again, err := s.fetchMessage(ctx, session)
+		if !again {
+			return e, err
+		}
+	}
+}
+
+// fetchMessage fetches an entry, or a bundle: again is true where its entries are in
+// hand then.
+func (s *Store) fetchMessage(ctx context.Context, session *session) (_ *queue.Entry, again bool, _ error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.WriteTimeout)
 	defer cancel()
 	m, err := session.inbox.ask(ctx, session.nc,
 		"$JS.API.CONSUMER.MSG.NEXT."+s.names.stream+"."+dispatchConsumer, []byte(`{"batch":1,"no_wait":true}`))
 	if err != nil {
-		return nil, fmt.Errorf("jetstream: fetching: %w", err)
+		return nil, false, fmt.Errorf("jetstream: fetching: %w", err)
 	}
 	if status := m.Header.Get("Status"); status != "" {
 		if status == "404" || status == "408" || status == "409" { // nothing there, or as many held as may be
-			return nil, nil
+			return nil, false, nil
 		}
-		return nil, fmt.Errorf("jetstream: fetching: %s %s", status, m.Header.Get("Description"))
+		return nil, false, fmt.Errorf("jetstream: fetching: %s %s", status, m.Header.Get("Description"))
 	}
 	meta, err := m.Metadata()
 	if err != nil {
-		return nil, fmt.Errorf("jetstream: fetching: %w", err)
+		return nil, false, fmt.Errorf("jetstream: fetching: %w", err)
+	}
+	if m.Header.Get(callsField) != "" {
+		if err := session.bundles.adopt(session, m, meta); err != nil {
+			return nil, false, fmt.Errorf("jetstream: the message at %d: %w", meta.Sequence.Stream, err)
+		}
+		return nil, true, nil
 	}
 	e := &queue.Entry{Place: meta.Sequence.Stream, More: meta.NumPending > 0, Handle: &handle{session: session, reply: m.Reply, held: &session.held}}
 	if e.Call, e.Ticket, err = readEntry(m.Header, m.Data); err != nil {
-		return nil, fmt.Errorf("jetstream: the entry at %d: %w", e.Place, err)
+		return nil, false, fmt.Errorf("jetstream: the entry at %d: %w", e.Place, err)
 	}
 	session.held.Add(1)
-	return e, nil
+	return e, false, nil
 }
 
 // readEntry reads what entryMessage has written.

@@ -14,7 +14,8 @@ import (
 )
 
 // A list reads places of the stream in order, of one kind of subject after the other,
-// and goes on from a place: the cursor is kind.sequence. It reads one message at a time:
+// and goes on from a place: the cursor is kind.sequence, within a bundle
+// kind.sequence.calls. It reads one message at a time:
 // for each batch the server counts all that are left, and writes nothing meanwhile.
 const (
 	listBatch   = 64   // messages that are read before their records are looked up
@@ -84,37 +85,70 @@ func (s *Store) Calls(ctx context.Context, state queue.State, cursor string, lim
 	if err != nil {
 		return nil, "", err
 	}
-	at, seq, err := readCursor(kinds, cursor)
+	at, from, err := readCursor(kinds, cursor)
 	if err != nil {
 		return nil, "", err
 	}
 	l := &list{store: s, limit: limit, began: time.Now()}
-	for ; at < len(kinds); at, seq = at+1, 0 {
-		last, more, err := l.read(ctx, &kinds[at], seq)
+	for ; at < len(kinds); at, from = at+1, (place{}) {
+		last, more, err := l.read(ctx, &kinds[at], from)
 		if err != nil {
 			return nil, "", err
 		}
 		if more {
-			return l.records, kinds[at].kind + "." + strconv.FormatUint(last, 10), nil
+			return l.records, kinds[at].kind + "." + last.String(), nil
 		}
 	}
 	return l.records, "", nil
 }
 
 // readCursor gives the kind that a list goes on with, and the place after which.
-func readCursor(kinds []listed, cursor string) (at int, seq uint64, err error) {
+func readCursor(kinds []listed, cursor string) (at int, from place, err error) {
 	if cursor == "" {
-		return 0, 0, nil
+		return 0, place{}, nil
 	}
 	kind, text, _ := strings.Cut(cursor, ".")
 	for at := range kinds {
 		if kinds[at].kind == kind {
-			if seq, err = strconv.ParseUint(text, 10, 63); err == nil {
-				return at, seq, nil
+			if from, err = readPlace(text); err == nil {
+				return at, from, nil
 			}
 		}
 	}
-	return 0, 0, fmt.Errorf("%w: %q is no cursor of this list", queue.ErrNotFound, cursor)
+	return 0, place{}, fmt.Errorf("%w: %q is no cursor of this list", queue.ErrNotFound, cursor)
+}
+
+// place is how far a list has come: up to a message, or so many calls into it where it
+// is a bundle that has more.
+type place struct {
+	seq   uint64
+	calls int
+}
+
+func (p place) String() string {
+	text := strconv.FormatUint(p.seq, 10)
+	if p.calls > 0 {
+		text += "." + strconv.Itoa(p.calls)
+	}
+	return text
+}
+
+func readPlace(text string) (p place, err error) {
+	seq, calls, within := strings.Cut(text, ".")
+	if p.seq, err = strconv.ParseUint(seq, 10, 63); err == nil && within {
+		if p.calls, err = strconv.Atoi(calls); err == nil && (p.calls < 1 || p.seq == 0) {
+			err = strconv.ErrRange
+		}
+	}
+	return p, err
+}
+
+// last is the message up to which everything was read.
+func (p place) last() uint64 {
+	if p.calls > 0 {
+		return p.seq - 1
+	}
+	return p.seq
 }
 
 // list is a list that is being read.
@@ -129,71 +163,99 @@ type list struct {
 // found is a call that was read, and what has to be compared.
 type found struct {
 	record *queue.Record
-	seq    uint64
-	ticket int // of its entry
+	after  place // how far whoever has seen it has come
+	ticket int   // of its entry
 	keep   bool
 }
 
 // read lists calls of one kind behind a place, and tells where it has come to and
 // whether there may be more.
-func (l *list) read(ctx context.Context, k *listed, seq uint64) (last uint64, more bool, err error) {
+func (l *list) read(ctx context.Context, k *listed, from place) (last place, more bool, err error) {
 	subject := l.store.names.every(k.kind)
+	if k.kind == "todo" {
+		subject = l.store.names.waiting()
+	}
 	for {
 		// The first list reads in any case, so that asking on comes to an end.
 		if left := l.limit - len(l.records); left <= 0 || l.looked > 0 && (l.looked >= listMost || time.Since(l.began) > listTime) {
-			return seq, true, nil
+			return from, true, nil
 		}
 		var batch []*found
 		past := false
-		for after := seq; len(batch) < min(listBatch, l.limit) && !past; {
-			m, err := l.store.next(ctx, subject, after)
+		for after := from; len(batch) < min(listBatch, l.limit); {
+			m, err := l.store.next(ctx, subject, after.last())
 			if errors.Is(err, queue.ErrNotFound) || err == nil && m.seq > k.until {
 				past = true
 				break
 			}
 			if err != nil {
-				return seq, false, err
+				return from, false, err
 			}
-			f, err := k.readFound(m)
+			if m.seq != after.seq {
+				after.calls = 0
+			}
+			calls, err := l.readFound(k, m, after.calls)
 			if err != nil {
-				return seq, false, err
+				return from, false, err
 			}
-			batch, after = append(batch, f), m.seq
+			batch, after = append(batch, calls...), place{seq: m.seq}
 		}
 		if k.entry != nil {
 			if err := l.compare(ctx, k, batch); err != nil {
-				return seq, false, err
+				return from, false, err
 			}
 		}
 		for _, f := range batch {
 			if f.keep && len(l.records) == l.limit {
-				return seq, true, nil
+				return from, true, nil
 			}
-			seq = f.seq
+			from = f.after
 			l.looked++
 			if f.keep {
 				l.records = append(l.records, f.record)
 			}
 		}
 		if past {
-			return seq, false, nil
+			return from, false, nil
 		}
 	}
 }
 
-func (k *listed) readFound(m *stored) (*found, error) {
+// readFound reads the calls of a message, of a bundle's all but the first skip.
+func (l *list) readFound(k *listed, m *stored, skip int) ([]*found, error) {
 	if k.entry == nil {
 		r, err := readRecord(m.data, m.seq)
 		if err != nil {
 			return nil, err
 		}
-		return &found{record: r, seq: m.seq, keep: k.keep(r)}, nil
+		return []*found{{record: r, after: place{seq: m.seq}, keep: k.keep(r)}}, nil
 	}
-	c, ticket, err := readEntry(m.header, m.data)
+	if m.header.Get(callsField) == "" {
+		c, ticket, err := readEntry(m.header, m.data)
+		if err != nil {
+			return nil, fmt.Errorf("jetstream: the entry at %d: %w", m.seq, err)
+		}
+		return []*found{{record: queue.NewRecord(c, queue.Enqueued, ticket), after: place{seq: m.seq}, ticket: ticket}}, nil
+	}
+	entries, err := splitBundle(m.header, m.data)
 	if err != nil {
-		return nil, fmt.Errorf("jetstream: the entry at %d: %w", m.seq, err)
+		return nil, fmt.Errorf("jetstream: the bundle at %d: %w", m.seq, err)
 	}
-	return &found{record: queue.NewRecord(c, queue.Enqueued, ticket), seq: m.seq, ticket: ticket}, nil
+	var calls []*found
+	for i := skip; i < len(entries); i++ {
+		if l.store.session.Load().bundles.hasEnded(m.seq, i) {
+			continue
+		}
+		c, err := readBundled(entries[i])
+		if err != nil {
+			return nil, fmt.Errorf("jetstream: the bundle at %d: %w", m.seq, err)
+		}
+		calls = append(calls, &found{record: queue.NewRecord(c, queue.Enqueued, 1), after: place{m.seq, i + 1}, ticket: 1})
+	}
+	if len(calls) > 0 {
+		calls[len(calls)-1].after.calls = 0
+	}
+	return calls, nil
 }
 
 // compare looks up what is written of the calls that entries are of.

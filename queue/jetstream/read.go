@@ -121,6 +121,11 @@ func (s *Store) waiting(ctx context.Context, id queue.ID) (*queue.Record, error)
 		case found != nil:
 			return found, nil
 		case seq == 0 || past:
+			if s.directory != nil {
+				if found, err = s.inBundle(ctx, id); found != nil || err != nil {
+					return found, err
+				}
+			}
 			// Its first attempt may have begun just now.
 			m, err := s.last(ctx, s.names.call(id))
 			if err != nil {
@@ -143,27 +148,31 @@ type getRequest struct {
 
 // stored is a message of the stream.
 type stored struct {
-	header nats.Header
-	data   []byte
-	seq    uint64
-	time   time.Time
+	subject string
+	header  nats.Header
+	data    []byte
+	seq     uint64
+	time    time.Time
 }
 
 // scan reads up to Batch messages and hands them on in order.
 func (s *Store) scan(ctx context.Context, r *getRequest, each func(*stored) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.o.WriteTimeout)
 	defer cancel()
+	return scan(ctx, s.session.Load().nc, s.names, r, each)
+}
+
+func scan(ctx context.Context, nc *nats.Conn, n names, r *getRequest, each func(*stored) error) error {
 	payload, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("jetstream: %w", err)
 	}
-	nc := s.session.Load().nc
 	inbox, err := nc.SubscribeSync(nats.NewInbox())
 	if err != nil {
 		return fmt.Errorf("jetstream: reading the stream: %w", err)
 	}
 	defer func() { _ = inbox.Unsubscribe() }() // fails on a closed connection only
-	if err := nc.PublishRequest("$JS.API.DIRECT.GET."+s.names.stream, inbox.Subject, payload); err != nil {
+	if err := nc.PublishRequest("$JS.API.DIRECT.GET."+n.stream, inbox.Subject, payload); err != nil {
 		return fmt.Errorf("jetstream: reading the stream: %w", err)
 	}
 	for {
@@ -197,7 +206,7 @@ func readStored(m *nats.Msg) (*stored, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: reading the stream: %w", err)
 	}
-	return &stored{m.Header, m.Data, seq, at}, nil
+	return &stored{m.Header.Get("Nats-Subject"), m.Header, m.Data, seq, at}, nil
 }
 
 // next reads the first message of subjects behind a place, or queue.ErrNotFound.

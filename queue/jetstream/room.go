@@ -58,6 +58,9 @@ func (s *Store) Pending(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	session := s.session.Load()
+	if session.bundles.ready() {
+		return true, nil
+	}
 	held := session.held.Load()
 	c, err := session.stream.Consumer(ctx, dispatchConsumer)
 	if err != nil {
@@ -98,8 +101,20 @@ func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
 		DeadLetters: int(info[deadConsumer].NumPending),
 		Deliveries:  int(info[deliverConsumer].NumPending+info[laterConsumer].NumPending) + info[deliverConsumer].NumAckPending,
 	}
-	if st.Waiting > 0 {
-		m, err := session.stream.GetMsg(ctx, info[dispatchConsumer].Delivered.Stream+1, jetstream.WithGetMsgSubject(s.names.every("todo")))
+	if s.directory != nil {
+		beyond, err := session.bundledCalls(ctx, s.names)
+		if err != nil {
+			return st, err
+		}
+		waiting, held, open, calls, oldest := session.bundles.census()
+		st.Waiting = max(st.Waiting+beyond-(calls-open)+waiting, 0)
+		st.Held = max(st.Held-open+held, 0)
+		if st.Oldest = oldest; !oldest.IsZero() {
+			return st, nil
+		}
+	}
+	if info[dispatchConsumer].NumPending > 0 {
+		m, err := session.stream.GetMsg(ctx, info[dispatchConsumer].Delivered.Stream+1, jetstream.WithGetMsgSubject(s.names.waiting()))
 		switch {
 		case err == nil:
 			st.Oldest = m.Time

@@ -24,7 +24,8 @@ type session struct {
 	counts  map[string]jetstream.Consumer
 	inbox   inbox
 	letters inbox        // where fetched deliveries arrive
-	held    atomic.Int64 // entries fetched here whose end is not yet told
+	held    atomic.Int64 // messages fetched here whose end is not yet told
+	bundles bundles
 }
 
 // startTimeout bounds the start of a server, which reads what it has stored.
@@ -37,6 +38,7 @@ const maxHeld = 50_000
 // to it that stream and consumers are there.
 func openSession(ctx context.Context, o *Options, n names) (_ *session, err error) {
 	s := &session{}
+	s.bundles.init(o.HoldTime)
 	defer func() {
 		if err != nil {
 			s.close()
@@ -164,8 +166,12 @@ func (s *session) prepare(ctx context.Context, o *Options, n names) error {
 	for name, filter := range map[string]string{
 		dispatchConsumer: "todo", scheduledConsumer: "due", deadConsumer: "dead", deliverConsumer: "post", laterConsumer: "later",
 	} {
+		subject := n.every(filter)
+		if name == dispatchConsumer {
+			subject = n.waiting()
+		}
 		c, err := s.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-			Durable: name, FilterSubject: n.every(filter), AckPolicy: jetstream.AckExplicitPolicy,
+			Durable: name, FilterSubject: subject, AckPolicy: jetstream.AckExplicitPolicy,
 			AckWait: o.HoldTime, MaxDeliver: -1, MaxAckPending: maxHeld,
 		})
 		if err != nil {
@@ -179,7 +185,10 @@ func (s *session) prepare(ctx context.Context, o *Options, n names) error {
 	}); err != nil {
 		return fmt.Errorf("jetstream: the object store %s: %w", n.objects, err)
 	}
-	return nil
+	if s.server == nil {
+		return nil
+	}
+	return s.readProgress(ctx, n)
 }
 
 // place names the server for a message, without its credentials.

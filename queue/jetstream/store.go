@@ -20,8 +20,8 @@ type Store struct {
 	directory *directory // nil for an external server
 	session   atomic.Pointer[session]
 
-	writes    chan *write
-	committed chan struct{} // closed when nothing is written any more
+	calls, changes line          // what is to be written: new calls alone, and all else
+	committed      chan struct{} // closed when nothing is written any more
 	// life ends when Close is called.
 	life      context.Context
 	end       context.CancelFunc
@@ -45,8 +45,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		o: o, names: namesOf(o.Function),
-		writes: make(chan *write, maxBatch), committed: make(chan struct{}),
-		searches: make(chan struct{}, 4),
+		calls:     line{make(chan *write, maxBundle), maxBundle, maxBundleBytes},
+		changes:   line{make(chan *write, maxBatch), maxBatch, maxBatchBytes},
+		committed: make(chan struct{}),
+		searches:  make(chan struct{}, 4),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if o.URL == "" {
@@ -66,9 +68,18 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		}
 		return nil, errors.Join(err, s.unlock())
 	}
-	go s.commits()
+	var writers sync.WaitGroup
+	writers.Go(func() { s.drive(&s.calls, s.commitCalls) })
+	writers.Go(func() { s.drive(&s.changes, s.commitChanges) })
+	go func() {
+		writers.Wait()
+		close(s.committed)
+	}()
 	s.workers.Go(s.keepMeasure)
 	s.workers.Go(s.sweep)
+	if s.directory != nil {
+		s.workers.Go(s.keepBundles)
+	}
 	return s, nil
 }
 
@@ -92,6 +103,12 @@ func (s *Store) Commit(ctx context.Context, c *queue.Change) error {
 		return fmt.Errorf("%w: it holds %d bytes", queue.ErrFull, s.o.MaxBytes/2)
 	}
 	if newcomer {
+		w := spareWrites.Get().(*write)
+		if s.bundled(c, w) {
+			_, err := s.submit(ctx, &s.calls, w)
+			return err
+		}
+		w.spare()
 		if err := s.putBody(ctx, c); err != nil {
 			return err
 		}
@@ -118,9 +135,16 @@ func (s *Store) write(ctx context.Context, msgs []*nats.Msg) (last uint64, err e
 		}
 		size += n
 	}
-	w := &write{msgs: msgs, size: size, done: make(chan struct{})}
+	w := spareWrites.Get().(*write)
+	w.msgs, w.size = msgs, size
+	return s.submit(ctx, &s.changes, w)
+}
+
+// submit hands a write to its writer and waits for its outcome. The write is the
+// writer's from then on, or nobody's.
+func (s *Store) submit(ctx context.Context, l *line, w *write) (last uint64, err error) {
 	select {
-	case s.writes <- w:
+	case l.writes <- w:
 	case <-ctx.Done():
 		return 0, fmt.Errorf("%w: %w", queue.ErrUnavailable, context.Cause(ctx))
 	case <-s.life.Done():
@@ -138,10 +162,11 @@ func (s *Store) write(ctx context.Context, msgs []*nats.Msg) (last uint64, err e
 		// It may still be written.
 		return 0, fmt.Errorf("%w: %w", queue.ErrUnknown, context.Cause(ctx))
 	}
+	defer w.spare()
 	if w.err != nil {
 		return 0, w.err
 	}
-	s.room.add(size)
+	s.room.add(w.size)
 	return w.last, nil
 }
 
@@ -216,7 +241,8 @@ func (s *Store) probe() error {
 
 // reopen replaces a server that has lost its disk.
 func (s *Store) reopen() error {
-	s.session.Load().close()
+	old := s.session.Load()
+	old.close()
 	if err := s.directory.renew(); err != nil {
 		return err
 	}
@@ -226,6 +252,7 @@ func (s *Store) reopen() error {
 	if err != nil {
 		return err
 	}
+	opened.bundles.inherit(&old.bundles)
 	s.session.Store(opened)
 	return s.measure(ctx)
 }
@@ -237,8 +264,13 @@ func (s *Store) Close() error {
 		s.end()
 		<-s.committed
 		s.workers.Wait()
+		if s.Up() == nil {
+			ctx, cancel := context.WithTimeout(context.Background(), s.o.WriteTimeout)
+			err = s.session.Load().bundles.writeProgress(ctx, s.names)
+			cancel()
+		}
 		s.session.Load().close()
-		err = s.unlock()
+		err = errors.Join(err, s.unlock())
 	})
 	return err
 }

@@ -62,6 +62,25 @@ func (n names) key(key string) string {
 	return n.prefix + "key." + hex.EncodeToString(h[:])
 }
 
+// bundle names a bundle of so many calls; bundles matches all of them, waiting all that
+// the dispatcher takes.
+func (n names) bundle(calls int) string { return n.prefix + "todo." + strconv.Itoa(calls) + ".calls" }
+func (n names) bundles() string         { return n.prefix + "todo.*.calls" }
+func (n names) waiting() string         { return n.prefix + "todo.>" }
+
+// bundleSize reads what bundle wrote, 1 for what is none.
+func (n names) bundleSize(subject string) int {
+	text, _, _ := strings.Cut(strings.TrimPrefix(subject, n.prefix+"todo."), ".")
+	size, err := strconv.Atoi(text)
+	if err != nil {
+		return 1
+	}
+	return size
+}
+
+// ended names what is known of a bundle's calls.
+func (n names) ended(place uint64) string { return n.prefix + "ended." + strconv.FormatUint(place, 10) }
+
 func (n names) every(kind string) string { return n.prefix + kind + ".*" }
 
 // The consumers. Those that nobody fetches from count what there is of their

@@ -32,6 +32,7 @@ func Run(t *testing.T, open Opener) {
 		{"a call that waits has a record", waitingRecord},
 		{"a key is taken once", keys},
 		{"concurrent commits do not disturb each other", concurrent},
+		{"calls that come at once are each other's equals", together},
 		{"one bad change does not spoil those beside it", badApple},
 		{"an entry for later comes at its time", scheduled},
 		{"records, responses and keys go after their time", expiry},
