@@ -28,6 +28,11 @@ TOOLS := bin/tools
 # Besides the one this runs on, which is built for the tests: one a system, since
 # weir has no code of its own for a processor. Releases are built for more.
 PLATFORMS ?= linux/arm64 darwin/arm64
+# What Grafana runs on; each is a program of 28 MB.
+PLUGIN_PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+# Grafana wants three numbers; a checkout without a tag has none.
+PLUGIN_VERSION ?= $(or $(shell printf '%s' '$(VERSION)' | sed -nE 's/^v?((0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*).*)/\1/p'),0.0.0)
+PLUGIN_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null || date -u +%F)
 # Static, reproducible, and the same as in the Dockerfile. The version comes from
 # VERSION, not from what go build finds in .git.
 BUILDFLAGS := -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
@@ -62,6 +67,30 @@ test-dashboards: $(TOOLS)/gotest ## dashboards and alerts on real parts: weirs i
 	$(TOOLS)/gotest -count=1 ./e2e -run '^(TestDashboards|TestAbsenceIsNoticed)$$' -dashboards -dashboards-out=$(CURDIR)/bin/dashboards/results.json
 	$(TOOLS)/gotest -count=1 ./dashboards/pictures -results=$(CURDIR)/bin/dashboards/results.json -out=$(CURDIR)/bin/dashboards
 	@echo "the pictures are in bin/dashboards"
+
+.PHONY: plugin
+plugin: ## build and pack the Grafana data source: bin/plugin
+	@scripts/install-deps plugin
+	rm -rf bin/plugin && mkdir -p bin/plugin/dist
+	node dashboards/plugin/frontend/build.mjs bin/plugin/dist $(PLUGIN_VERSION) $(PLUGIN_DATE)
+	cp dashboards/plugin/frontend/README.md dashboards/plugin/frontend/CHANGELOG.md bin/plugin/dist/
+	for platform in $(PLUGIN_PLATFORMS); do \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go -C dashboards/plugin build -trimpath -buildvcs=false -ldflags "-s -w" \
+			-o $(CURDIR)/bin/plugin/dist/gpx_weir_$${platform%/*}_$${platform#*/} ./gpx_weir; \
+	done
+	go -C dashboards/plugin run ./pack $(CURDIR)/bin/plugin/dist $(CURDIR)/bin/plugin/weir-weir-datasource-$(PLUGIN_VERSION).zip
+
+.PHONY: test-plugin
+test-plugin: $(TOOLS)/gotest $(TOOLS)/staticcheck ## the Grafana data source as Grafana runs it, in front of a real weir, and in a real Chromium
+	@scripts/install-deps plugin
+	@mkdir -p bin/plugin/answers bin/plugin/pictures
+	go -C dashboards/plugin mod tidy -diff
+	go -C dashboards/plugin vet ./...
+	cd dashboards/plugin && $(CURDIR)/$(TOOLS)/staticcheck ./...
+	cd dashboards/plugin && $(CURDIR)/$(TOOLS)/gotest -race -count=1 ./datasource ./pack
+	cd dashboards/plugin && $(CURDIR)/$(TOOLS)/gotest -race -count=1 . -record=$(CURDIR)/bin/plugin/answers
+	cd dashboards/plugin && $(CURDIR)/$(TOOLS)/gotest -count=1 ./frontend -answers=$(CURDIR)/bin/plugin/answers -out=$(CURDIR)/bin/plugin/pictures
+	@echo "the pictures are in bin/plugin/pictures"
 
 .PHONY: check
 check: ## everything that has to pass, as CI runs it

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/grafana/grafana-plugin-sdk-go/backend"
 	"github.com/grafana/grafana-plugin-sdk-go/data"
 )
 
@@ -15,6 +16,15 @@ import (
 // it does not depend on the moment, which keep decides by the field's name.
 func golden(t testing.TB, name string, frames data.Frames, keep func(field string) bool) {
 	t.Helper()
+	if *record != "" {
+		answer, err := json.Marshal(backend.DataResponse{Frames: frames, Status: backend.StatusOK})
+		if err == nil {
+			err = os.WriteFile(filepath.Join(*record, name+".json"), answer, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	type column struct {
 		Name   string            `json:"name"`
 		Type   string            `json:"type"`

@@ -14,7 +14,10 @@ import (
 // patience bounds every wait for something that must happen; it is never a result.
 const patience = 60 * time.Second
 
-var update = flag.Bool("update", false, "write the golden files")
+var (
+	update = flag.Bool("update", false, "write the golden files")
+	record = flag.String("record", "", "directory to write answers to, for the test in a browser")
+)
 
 // built are the programs under test.
 var built struct {

@@ -1,0 +1,4 @@
+import { PanelPlugin } from '@grafana/data';
+import { CallsPanel } from './CallsPanel';
+
+export const plugin = new PanelPlugin(CallsPanel);
