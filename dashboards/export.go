@@ -30,6 +30,8 @@ type Options struct {
 	PrometheusURL string
 	// ScrapeInterval is that of Prometheus for weir, in whole seconds. 0 is 15 s.
 	ScrapeInterval time.Duration
+	// Sidecars are those that Grafana asks with the plugin; none leave its data source out.
+	Sidecars []Sidecar
 }
 
 // Export writes all files below dir, which it makes where it is missing, and gives
@@ -39,6 +41,12 @@ func Export(dir string, o Options) ([]string, error) {
 	adapt, err := o.adapter()
 	if err != nil {
 		return nil, err
+	}
+	var sidecars []byte
+	if len(o.Sidecars) > 0 {
+		if sidecars, err = provisionSidecars(o.Sidecars); err != nil {
+			return nil, fmt.Errorf("dashboards: export: %w", err)
+		}
 	}
 	files := Files()
 	var written []string
@@ -57,6 +65,10 @@ func Export(dir string, o Options) ([]string, error) {
 		written = append(written, target)
 		return nil
 	})
+	if target := filepath.Join(dir, filepath.FromSlash(sidecarsPath)); err == nil && sidecars != nil {
+		err = replace(target, sidecars)
+		written = append(written, target)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("dashboards: export: %w", err)
 	}

@@ -17,7 +17,10 @@ func (t *tool) dashboardsCommand() *cobra.Command {
 }
 
 func (t *tool) dashboardsExportCommand() *cobra.Command {
-	var o dashboards.Options
+	var (
+		o        dashboards.Options
+		sidecars []string
+	)
 	c := &cobra.Command{
 		Use:   "export DIR",
 		Short: "Write dashboards, alert and recording rules, and Grafana's provisioning",
@@ -29,9 +32,17 @@ are replaced, others are left alone:
   prometheus/              recording and alerting rules, for rule_files
   kubernetes/              the same as a PrometheusRule`,
 		Example: `  weirctl dashboards export monitoring --runbook-url https://wiki.example.com/weir-runbook
-  weirctl dashboards export monitoring --prometheus-url http://prometheus.monitoring:9090 --scrape-interval 30s`,
+  weirctl dashboards export monitoring --prometheus-url http://prometheus.monitoring:9090 --scrape-interval 30s
+  weirctl dashboards export monitoring --sidecar checkout-0=http://10.0.0.1:9465`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			for _, text := range sidecars {
+				s, err := dashboards.ParseSidecar(text)
+				if err != nil {
+					return usageError("--sidecar: %w", err)
+				}
+				o.Sidecars = append(o.Sidecars, s)
+			}
 			written, err := dashboards.Export(args[0], o)
 			if err != nil {
 				return err
@@ -52,5 +63,6 @@ are replaced, others are left alone:
 	c.Flags().StringVar(&o.RunbookURL, "runbook-url", "", "where docs/runbook.md is published; alerts lead to sections of it")
 	c.Flags().StringVar(&o.PrometheusURL, "prometheus-url", "", "where Grafana finds Prometheus (default http://prometheus:9090)")
 	c.Flags().DurationVar(&o.ScrapeInterval, "scrape-interval", 0, "at which Prometheus scrapes weir (default 15s)")
+	c.Flags().StringArrayVar(&sidecars, "sidecar", nil, "`NAME=URL` of a sidecar's management API, for Grafana with weir's plugin; may be repeated")
 	return c
 }

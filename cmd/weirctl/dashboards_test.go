@@ -28,6 +28,16 @@ func TestDashboardsExport(t *testing.T) {
 	}
 }
 
+func TestDashboardsExportSidecars(t *testing.T) {
+	dir := t.TempDir()
+	e := weirctl("dashboards", "export", dir, "--sidecar", "a=http://10.0.0.1:9465", "--sidecar", "b=https://10.0.0.2:9465")
+	file := filepath.Join(dir, "grafana", "provisioning", "datasources", "weir-sidecars.yaml")
+	text, err := os.ReadFile(file)
+	if e.code != exitOK || err != nil || !strings.Contains(e.stdout, file+"\n") || strings.Count(string(text), "- name: ") != 3 {
+		t.Errorf("%+v, %v\n%s", e, err, text)
+	}
+}
+
 func TestDashboardsExportMistakes(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -37,6 +47,8 @@ func TestDashboardsExportMistakes(t *testing.T) {
 		{[]string{"dashboards"}, exitUsage, "weirctl dashboards needs one of its commands"},
 		{[]string{"dashboards", "export"}, exitUsage, "accepts 1 arg(s), received 0"},
 		{[]string{"dashboards", "export", t.TempDir(), "--runbook-url", "wiki"}, exitFailed, `runbook URL "wiki": it must begin with`},
+		{[]string{"dashboards", "export", t.TempDir(), "--sidecar", "a"}, exitUsage, `--sidecar: "a": write NAME=URL`},
+		{[]string{"dashboards", "export", t.TempDir(), "--sidecar", "a=b"}, exitFailed, `sidecar a: URL "b": it must begin`},
 		{[]string{"dashboards", "export", "/dev/null/x"}, exitFailed, "/dev/null"},
 	} {
 		if e := weirctl(c.args...); e.code != c.code || e.stdout != "" || !strings.Contains(e.stderr, c.want) {
