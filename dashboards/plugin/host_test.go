@@ -128,7 +128,7 @@ func (s source) as(t testing.TB, role string) *pluginv2.PluginContext {
 		t.Fatal(err)
 	}
 	c := backend.PluginContext{
-		OrgID: 1, PluginID: datasource.ID, PluginVersion: "0.0.0",
+		Namespace: "default", PluginID: datasource.ID, PluginVersion: "0.0.0",
 		DataSourceInstanceSettings: &backend.DataSourceInstanceSettings{
 			ID: 7, UID: s.uid, Type: datasource.ID, Name: s.uid, JSONData: text,
 			DecryptedSecureJSONData: map[string]string{"token": s.token}, Updated: time.Unix(1, 0),
