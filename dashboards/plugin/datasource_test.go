@@ -110,7 +110,7 @@ func TestQueries(t *testing.T) {
 	}
 	var dead []string
 	for n := 1; n <= 3; n++ {
-		dead = append(dead, w.later(t, "/fail"))
+		dead = append(dead, w.later(t, "/fail?secret=1"))
 		eventually(t, "a dead letter", func() bool {
 			r := h.query(t, s, "Viewer", "dead_letters", nil)
 			return r.Error == nil && len(r.Frames) == 1 && r.Frames[0].Rows() == n
@@ -165,8 +165,23 @@ func TestQueries(t *testing.T) {
 
 	letters := answered(t, h.query(t, s, "Viewer", "dead_letters", nil))
 	golden(t, "dead_letters", letters, func(name string) bool {
-		return slices.Contains([]string{"sidecar", "state", "attempts", "status", "error"}, name)
+		return slices.Contains([]string{"sidecar", "state", "method", "path", "attempts", "status", "error"}, name)
 	})
+	waits := w.later(t, "/ok?secret=1", "Weir-Delay", "1h")
+	calls := answered(t, h.query(t, s, "Viewer", "calls", map[string]any{"state": "scheduled"}))
+	golden(t, "calls", calls, func(name string) bool {
+		return slices.Contains([]string{"sidecar", "state", "method", "path", "attempts", "status", "error", "started", "finished"}, name)
+	})
+	if id := value(t, calls[0], "id"); id != waits {
+		t.Errorf("the call that waits is %v, want %s", id, waits)
+	}
+	if every := answered(t, h.query(t, s, "Viewer", "calls", nil))[0]; every.Rows() != 4 {
+		t.Errorf("%d calls in all", every.Rows())
+	}
+	two := answered(t, h.query(t, s, "Viewer", "calls", map[string]any{"state": "failed", "limit": 2}))[0]
+	if two.Rows() != 2 || len(two.Meta.Notices) != 1 || two.Meta.Notices[0].Text != "checkout-0: 2 calls are shown; there may be more" {
+		t.Errorf("%d rows, %+v", two.Rows(), two.Meta.Notices)
+	}
 	if id := value(t, letters[0], "id"); id != dead[2] {
 		t.Errorf("the newest dead letter is %v, want %s", id, dead[2])
 	}
@@ -185,6 +200,7 @@ func TestQueries(t *testing.T) {
 	}{
 		"kind":    {"everything", nil, `the query type "everything" is unknown`},
 		"sidecar": {"state", map[string]any{"sidecars": "http://169.254.169.254"}, `no sidecar of this data source is named "http://169.254.169.254"`},
+		"state":   {"calls", map[string]any{"state": "lost"}, `no call is in a state "lost"`},
 		"group":   {"state", map[string]any{"groups": []string{"money"}}, `there is no group of series "money"`},
 		"limit":   {"inflight", map[string]any{"limit": 1001}, "it must be from 1 to 1000 rows"},
 		"type":    {"inflight", map[string]any{"limit": "many"}, "the query cannot be read"},

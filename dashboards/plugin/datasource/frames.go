@@ -160,8 +160,8 @@ func known(t time.Time) *time.Time {
 	return new(t.UTC())
 }
 
-func inflightTable(ctx context.Context, s *sidecar, limit int) (rows, error) {
-	running, err := s.client.Inflight(ctx, api.InflightQuery{Limit: limit})
+func inflightTable(ctx context.Context, s *sidecar, q query) (rows, error) {
+	running, err := s.client.Inflight(ctx, api.InflightQuery{Limit: q.Limit})
 	if err != nil {
 		return rows{}, err
 	}
@@ -191,6 +191,8 @@ func callTable(name, sidecar string, calls []api.Call) *data.Frame {
 		column[string]("sidecar", "", ""),
 		column[string]("id", "", "of the call"),
 		column[string]("state", "", ""),
+		column[string]("method", "", ""),
+		column[string]("path", "", "without its query"),
 		column[int64]("attempts", unitCount, "begun so far"),
 		column[*int64]("status", "", "of the latest answer"),
 		column[string]("error", "", "why the latest attempt, or the call, failed"),
@@ -204,14 +206,38 @@ func callTable(name, sidecar string, calls []api.Call) *data.Frame {
 		if c.StatusCode != 0 {
 			status = new(int64(c.StatusCode))
 		}
-		frame.AppendRow(sidecar, c.ID, c.State, int64(c.Attempts), status, c.Error,
+		path, _, _ := strings.Cut(c.Target, "?") // a query may hold what is not everybody's
+		frame.AppendRow(sidecar, c.ID, c.State, c.Method, path, int64(c.Attempts), status, c.Error,
 			c.EnqueuedAt.UTC(), known(c.StartedAt), known(c.FinishedAt), known(c.NextAttemptAt))
 	}
 	return frame
 }
 
-func deadLettersTable(ctx context.Context, s *sidecar, limit int) (rows, error) {
-	dead, err := s.client.DeadLetters(ctx, api.DeadLettersQuery{Limit: limit})
+// maxPages bounds what one query reads of a list of calls: a page may be empty, and go on.
+const maxPages = 20
+
+func callsTable(ctx context.Context, s *sidecar, q query) (rows, error) {
+	var calls []api.Call
+	next := ""
+	for range maxPages {
+		page, err := s.client.Calls(ctx, api.CallsQuery{State: q.State, Cursor: next, Limit: q.Limit - len(calls)})
+		if err != nil {
+			return rows{}, err
+		}
+		calls, next = append(calls, page.Calls...), page.Next
+		if next == "" || len(calls) >= q.Limit {
+			break
+		}
+	}
+	part := rows{frame: callTable("calls", s.name, calls)}
+	if next != "" {
+		part.more = fmt.Sprintf("%d calls are shown; there may be more", len(calls))
+	}
+	return part, nil
+}
+
+func deadLettersTable(ctx context.Context, s *sidecar, q query) (rows, error) {
+	dead, err := s.client.DeadLetters(ctx, api.DeadLettersQuery{Limit: q.Limit})
 	if err != nil {
 		return rows{}, err
 	}

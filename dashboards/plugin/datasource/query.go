@@ -19,6 +19,7 @@ import (
 const (
 	queryState       = "state"        // what was measured, second by second
 	queryInflight    = "inflight"     // the requests that run
+	queryCalls       = "calls"        // asynchronous calls
 	queryDeadLetters = "dead_letters" // calls that failed or expired
 )
 
@@ -30,6 +31,8 @@ type query struct {
 	Groups []string `json:"groups"`
 	// Live goes on once a second after the answer.
 	Live bool `json:"live"`
+	// State is one of api.States, of calls; empty for all.
+	State string `json:"state"`
 	// Limit bounds the rows of a table for each sidecar; 0 is defaultRows.
 	Limit int `json:"limit"`
 
@@ -77,10 +80,15 @@ func (d *Datasource) answer(ctx context.Context, asked backend.DataQuery) (data.
 		return d.state(ctx, q)
 	case queryInflight:
 		return table(ctx, q, inflightTable)
+	case queryCalls:
+		if q.State != "" && !slices.Contains(api.States(), q.State) {
+			return nil, backend.DownstreamErrorf("no call is in a state %q: there are %s", q.State, strings.Join(api.States(), ", "))
+		}
+		return table(ctx, q, callsTable)
 	case queryDeadLetters:
 		return table(ctx, q, deadLettersTable)
 	}
-	return nil, backend.DownstreamErrorf("the query type %q is unknown: there are %s", asked.QueryType, strings.Join([]string{queryState, queryInflight, queryDeadLetters}, ", "))
+	return nil, backend.DownstreamErrorf("the query type %q is unknown: there are %s", asked.QueryType, strings.Join([]string{queryState, queryInflight, queryCalls, queryDeadLetters}, ", "))
 }
 
 // outcomes are what came of asking some sidecars.
@@ -171,13 +179,13 @@ type rows struct {
 }
 
 // table gives one frame with the rows of all sidecars.
-func table(ctx context.Context, q query, ask func(context.Context, *sidecar, int) (rows, error)) (data.Frames, error) {
+func table(ctx context.Context, q query, ask func(context.Context, *sidecar, query) (rows, error)) (data.Frames, error) {
 	parts := make([]rows, len(q.sidecars))
 	outcome := outcomes{q.sidecars, make([]error, len(q.sidecars))}
 	each(q.sidecars, func(i int, s *sidecar) {
 		ctx, cancel := s.within(ctx)
 		defer cancel()
-		parts[i], outcome.errors[i] = ask(ctx, s, q.Limit)
+		parts[i], outcome.errors[i] = ask(ctx, s, q)
 	})
 	if err := outcome.err(); err != nil {
 		return nil, err

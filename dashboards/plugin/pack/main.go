@@ -40,7 +40,7 @@ func main() {
 
 // expected must be there, besides at least one program.
 var expected = []string{
-	"plugin.json", "module.js", "img/logo.svg", "README.md", "CHANGELOG.md",
+	"plugin.json", "module.js", "img/logo.svg", "dashboards/weir-live.json", "README.md", "CHANGELOG.md",
 	"weir-calls-panel/plugin.json", "weir-calls-panel/module.js", "weir-calls-panel/img/logo.svg",
 }
 

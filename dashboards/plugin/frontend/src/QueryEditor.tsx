@@ -3,7 +3,7 @@ import { getTemplateSrv } from '@grafana/runtime';
 import { Alert, Combobox, InlineField, InlineFieldRow, InlineSwitch, Input, MultiCombobox } from '@grafana/ui';
 import { useEffect, useState } from 'react';
 import type { WeirDataSource } from './datasource';
-import { chosen, defaultQuery, defaultRows, groups, maxRows, queryTypes, rowsOf } from './query';
+import { chosen, defaultQuery, defaultRows, groups, maxRows, queryTypes, rowsOf, states } from './query';
 import type { WeirOptions, WeirQuery } from './types';
 
 type Props = QueryEditorProps<WeirDataSource, WeirQuery, WeirOptions>;
@@ -65,6 +65,19 @@ export function QueryEditor({ datasource, query, onChange, onRunQuery }: Props) 
         </InlineFieldRow>
       ) : (
         <InlineFieldRow>
+          {q.queryType === 'calls' && (
+            <InlineField label="State" labelWidth={12}>
+              <Combobox
+                aria-label="State of the calls"
+                width={32}
+                isClearable
+                placeholder="All"
+                options={[...states, ...variables].map((value) => ({ value, label: value }))}
+                value={q.state || null}
+                onChange={(option) => set({ state: option?.value ?? '' })}
+              />
+            </InlineField>
+          )}
           <InlineField
             label="Rows"
             labelWidth={12}

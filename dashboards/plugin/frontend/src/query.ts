@@ -8,6 +8,7 @@ export const maxRows = 1000;
 export const queryTypes: Array<{ value: QueryType; label: string; description: string }> = [
   { value: 'state', label: 'State', description: 'The last ten minutes, second by second, and live' },
   { value: 'inflight', label: 'Running requests', description: 'The oldest first' },
+  { value: 'calls', label: 'Calls', description: 'Asynchronous calls, all or those of one state' },
   { value: 'dead_letters', label: 'Dead letters', description: 'Asynchronous calls that failed or expired' },
 ];
 
@@ -17,6 +18,9 @@ export const groups: Array<{ value: Group; label: string; description: string }>
   { value: 'throttles', label: 'Throttles', description: 'Refused per second, by reason' },
   { value: 'latency', label: 'Latency', description: 'p50, p95, p99 in seconds' },
 ];
+
+// states of a call, as the management API names them.
+export const states = ['enqueued', 'scheduled', 'running', 'retrying', 'succeeded', 'failed', 'expired', 'cancelled'];
 
 // chosen splits the sidecars of a query; none are all.
 export function chosen(sidecars: string | undefined): string[] {
@@ -28,10 +32,10 @@ export function chosen(sidecars: string | undefined): string[] {
 
 // interpolate puts the values of variables in; a variable of which all are chosen asks
 // for all.
-export function interpolate(query: WeirQuery, replace: (text: string, format: string) => string): WeirQuery {
+export function interpolate(query: WeirQuery, replace: (text: string, format?: string) => string): WeirQuery {
   const parts = chosen(query.sidecars).map((s) => replace(s, 'csv'));
   const all = parts.some((p) => p === '$__all' || p === '*');
-  return { ...query, sidecars: all ? '' : parts.join(',') };
+  return { ...query, sidecars: all ? '' : parts.join(','), ...(query.state && { state: replace(query.state) }) };
 }
 
 // rowsOf reads what was typed as a number of rows; undefined where it is none.

@@ -4,7 +4,7 @@ import type { DataSourceJsonData } from '@grafana/data';
 export const pluginId = 'weir-weir-datasource';
 
 // QueryType says what is asked for; the backend knows the same ones.
-export type QueryType = 'state' | 'inflight' | 'dead_letters';
+export type QueryType = 'state' | 'inflight' | 'calls' | 'dead_letters';
 
 // Group is a group of series of the state.
 export type Group = 'concurrency' | 'requests' | 'throttles' | 'latency';
@@ -14,6 +14,7 @@ export interface WeirQuery extends DataQuery {
   sidecars?: string; // names with commas in between, empty for all
   groups?: Group[];
   live?: boolean; // go on once a second
+  state?: string; // of calls, empty for all
   limit?: number; // rows of a table, for each sidecar
 }
 

@@ -21,6 +21,7 @@ if (!out) {
 
 const read = async (name) => JSON.parse(await readFile(path.join(answers, `${name}.json`), 'utf8'));
 const [state, inflight, dead] = await Promise.all(['state', 'inflight', 'dead_letters'].map(read));
+const column = (frame, name) => frame.schema.fields.findIndex((f) => f.name === name);
 const id = (row) => dead.frames[0].data.values[1][row];
 const resource = '/api/datasources/uid/weir/resources/';
 const base = { id: 7, uid: 'weir', name: 'weir', type: 'weir-weir-datasource' };
@@ -89,6 +90,11 @@ const scenes = {
     await page.getByLabel('Rows').fill('50');
     await page.getByLabel('Rows').blur();
     assert.deepEqual([(await g.value()).queryType, (await g.value()).limit], ['dead_letters', 50]);
+    await page.getByLabel('What to show').click();
+    await page.getByRole('option', { name: /^Calls/ }).click();
+    await page.getByLabel('State of the calls').click();
+    await page.getByRole('option', { name: 'retrying' }).click();
+    assert.deepEqual([(await g.value()).queryType, (await g.value()).state], ['calls', 'retrying']);
   },
   async 'query-fault'(page, g) {
     await g.answer([{ url: 'sidecars$', status: 502, data: { message: 'checkout-0: it refuses the token (401)' } }]);
@@ -131,7 +137,7 @@ const scenes = {
   },
   async 'panel-cancel'(page, g) {
     const waits = structuredClone(dead.frames);
-    waits[0].data.values[2] = ['enqueued', 'succeeded', 'running'];
+    waits[0].data.values[column(waits[0], 'state')] = ['enqueued', 'succeeded', 'running'];
     await g.show('panel', { value: waits, role: 'Admin', width: 1240, height: 300 });
     await g.answer([{ url: 'cancel$', data: { state: 'cancelled' } }]);
     assert.equal(await page.getByRole('button', { name: 'Redrive all' }).count(), 0);

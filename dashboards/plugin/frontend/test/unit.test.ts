@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { actionFor, isCalls, mayChange, rowsOf } from '../src/calls-panel/rows';
-import { chosen, defaultQuery, groups, interpolate, queryTypes, rowsOf as numberOfRows } from '../src/query';
+import { chosen, defaultQuery, groups, interpolate, queryTypes, states, rowsOf as numberOfRows } from '../src/query';
 import { faultOf, inClear } from '../src/sidecars';
 import type { WeirQuery } from '../src/types';
 
@@ -39,10 +39,11 @@ test('a token in clear text is told of', () => {
 });
 
 test('variables are put into a query', () => {
-  const values: Record<string, string> = { $sidecar: 'b,c', $all: '$__all', $none: '' };
-  const replace = (text: string, format: string) => (assert.equal(format, 'csv'), values[text] ?? text);
+  const values: Record<string, string> = { $sidecar: 'b,c', $all: '$__all', $none: '', $state: 'failed' };
+  const replace = (text: string, format?: string) => (assert.equal(format, text === '$state' ? undefined : 'csv'), values[text] ?? text);
   const of = (sidecars?: string) => interpolate({ refId: 'A', sidecars } as WeirQuery, replace).sidecars;
   assert.deepEqual([undefined, '', 'a', 'a, $sidecar', '$all', 'a,$all', '$none'].map(of), ['', '', 'a', 'a,b,c', '', '', '']);
+  assert.equal(interpolate({ refId: 'A', state: '$state' } as WeirQuery, replace).state, 'failed');
   assert.deepEqual(chosen(' a,, b '), ['a', 'b']);
   assert.deepEqual(['1', '1000', '0', '1001', '1.5', 'x', ''].map(numberOfRows), [1, 1000, undefined, undefined, undefined, undefined, undefined]);
 });
@@ -52,6 +53,8 @@ test('the backend knows what can be asked for', () => {
   for (const { value } of [...queryTypes, ...groups]) {
     assert.ok(source.includes(`"${value}"`), value);
   }
+  const named = /func States\(\)[^{]*{\s*return \[\]string{([^}]*)}/.exec(readFileSync('../../../admin/api/call.go', 'utf8'))![1]!;
+  assert.deepEqual(states, JSON.parse(`[${named}]`));
   assert.ok(queryTypes.some((t) => t.value === defaultQuery.queryType));
 });
 
@@ -63,6 +66,8 @@ test('rows of the panel', () => {
       column('sidecar', 'string', ['a', 'b']),
       column('id', 'string', ['1', '2']),
       column('state', 'string', ['failed', 'scheduled']),
+      column('method', 'string', ['GET', '']),
+      column('path', 'string', ['/x', '']),
       column('attempts', 'number', [3, 0]),
       column('status', 'number', [500, null]),
       column('error', 'string', ['500 Internal Server Error', '']),
@@ -72,14 +77,34 @@ test('rows of the panel', () => {
   const other = { length: 1, fields: [column('time', 'time', [1])] } as unknown as DataFrame;
   assert.ok(isCalls(frame as never) && !isCalls(other as never));
   assert.deepEqual(rowsOf([other, frame] as never), [
-    { sidecar: 'a', id: '1', state: 'failed', attempts: 3, status: 500, error: '500 Internal Server Error', enqueued: 1, action: 'redrive' },
-    { sidecar: 'b', id: '2', state: 'scheduled', attempts: 0, status: undefined, error: '', enqueued: 2, action: 'cancel' },
+    { sidecar: 'a', id: '1', state: 'failed', request: 'GET /x', attempts: 3, status: 500, error: '500 Internal Server Error', enqueued: 1, action: 'redrive' },
+    { sidecar: 'b', id: '2', state: 'scheduled', request: '', attempts: 0, status: undefined, error: '', enqueued: 2, action: 'cancel' },
   ]);
   assert.deepEqual(
     ['enqueued', 'scheduled', 'running', 'retrying', 'succeeded', 'failed', 'expired', 'cancelled'].map(actionFor),
     ['cancel', 'cancel', 'cancel', 'cancel', undefined, 'redrive', 'redrive', undefined]
   );
   assert.deepEqual(['Admin', 'Editor', 'Viewer', 'None', '', undefined].map(mayChange), [true, true, false, false, false, false]);
+});
+
+test('the dashboard asks what the data source knows', () => {
+  const board = JSON.parse(readFileSync('src/dashboards/weir-live.json', 'utf8'));
+  const ids = board.panels.map((p: { id: number }) => p.id);
+  assert.equal(new Set(ids).size, ids.length);
+  for (const p of board.panels) {
+    assert.ok(p.description && p.title && p.targets.length > 0, p.title);
+    for (const t of [p, ...p.targets, board.templating.list[1]]) {
+      assert.deepEqual(t.datasource, { type: 'weir-weir-datasource', uid: '${datasource}' });
+    }
+    for (const t of p.targets) {
+      assert.ok(queryTypes.some((k) => k.value === t.queryType), t.queryType);
+      assert.ok((t.groups ?? []).every((g: string) => groups.some((k) => k.value === g)), t.groups);
+      assert.equal(t.sidecars, '$sidecar');
+    }
+  }
+  // Each thing that can be asked for is on it, but for calls, of which there are too many.
+  const asked = board.panels.flatMap((p: any) => p.targets.map((t: any) => t.queryType));
+  assert.deepEqual(queryTypes.map((t) => t.value).filter((v) => !asked.includes(v)), ['calls']);
 });
 
 // As Grafana's reference of plugin.json has it.
@@ -97,6 +122,9 @@ test('plugin.json is what Grafana expects', () => {
       assert.match(readFileSync(`src/${logo}`, 'utf8'), /^<svg/);
     }
     assert.deepEqual([p.info.version, p.info.updated], ['%VERSION%', '%TODAY%']);
+    for (const { path } of p.includes ?? []) {
+      readFileSync(`src/${path.replace('weir-calls-panel', 'calls-panel')}`);
+    }
     assert.match(p.dependencies.grafanaDependency, /^(<=|>=|<|>|=|~|\^)?([0-9]+)(\.[0-9x*]+)(\.[0-9x*]+)?$/);
   }
   assert.deepEqual(texts.map((p) => p.id), ['weir-weir-datasource', 'weir-calls-panel']);

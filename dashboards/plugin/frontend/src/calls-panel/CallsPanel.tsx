@@ -58,6 +58,7 @@ export function CallsPanel({ data, height, timeZone, eventBus }: PanelProps) {
       { id: 'sidecar', header: 'Sidecar' },
       { id: 'id', header: 'Call', cell: ({ row }) => <Text variant="code">{row.original.id}</Text> },
       { id: 'state', header: 'State', cell: ({ row }) => <Badge text={row.original.state} color={colors[row.original.state] ?? 'darkgrey'} /> },
+      { id: 'request', header: 'Request' },
       { id: 'attempts', header: 'Attempts' },
       { id: 'status', header: 'Status', cell: ({ row }) => <>{row.original.status ?? '–'}</> },
       { id: 'error', header: 'Why' },
@@ -96,7 +97,7 @@ export function CallsPanel({ data, height, timeZone, eventBus }: PanelProps) {
   }, [allowed, busy, ids.size, data.series, timeZone]);
 
   if (!ref) {
-    return <Alert severity="info" title="No calls to show">Choose the weir data source, and show dead letters.</Alert>;
+    return <Alert severity="info" title="No calls to show">Choose the weir data source, and show calls or dead letters.</Alert>;
   }
   return (
     <div style={{ height, display: 'flex', flexDirection: 'column', gap: 8 }}>

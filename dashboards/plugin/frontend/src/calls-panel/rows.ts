@@ -8,6 +8,7 @@ export interface Row {
   sidecar: string;
   id: string;
   state: string;
+  request: string; // its method and path
   attempts: number;
   status?: number;
   error: string;
@@ -41,11 +42,14 @@ export function actionFor(state: string): Action | undefined {
 export function rowsOf(frames: DataFrame[]): Row[] {
   return frames.filter(isCalls).flatMap((frame) => {
     const column = (name: string) => frame.fields.find((f) => f.name === name)?.values ?? [];
-    const [sidecar, id, state, attempts, status, error, enqueued] = ['sidecar', 'id', 'state', 'attempts', 'status', 'error', 'enqueued'].map(column);
+    const [sidecar, id, state, method, path, attempts, status, error, enqueued] = [
+      'sidecar', 'id', 'state', 'method', 'path', 'attempts', 'status', 'error', 'enqueued',
+    ].map(column);
     return Array.from({ length: frame.length }, (_, i) => ({
       sidecar: sidecar![i],
       id: id![i],
       state: state![i],
+      request: [method![i], path![i]].filter(Boolean).join(' '),
       attempts: attempts![i] ?? 0,
       status: status![i] ?? undefined,
       error: error![i] ?? '',
