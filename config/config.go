@@ -153,6 +153,17 @@ type Route struct {
 	Invoke               Invoke
 	// FullDuplex lets HTTP/1.1 response bytes flow before the request body is read.
 	FullDuplex bool
+	Async      RouteAsync // of its calls that are run later
+}
+
+// RouteAsync is what of Async may be another for the calls of a route. Nil means: as
+// configured globally.
+type RouteAsync struct {
+	Attempts                 *int
+	Backoff, BackoffMax      *time.Duration
+	RetryStatuses            *[]int
+	Timeout, MaxAge          *time.Duration
+	Retention, DeadRetention *time.Duration
 }
 
 // Timeouts bound a request once it is admitted. 0 is off.
@@ -177,6 +188,7 @@ type Async struct {
 	MaxResponse                      int64 // bytes of a response's body that are kept
 	Attempts                         int   // at most; 0 is until it succeeds or expires
 	Backoff, BackoffMax              time.Duration
+	RetryStatuses                    []int         // answers after which a call is tried again
 	Timeout                          time.Duration // of an attempt; 0 is off
 	MaxAge                           time.Duration // within which an attempt begins
 	Retention                        time.Duration // of what has ended

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -107,7 +109,11 @@ func scalarNode(text string) *yaml.Node {
 func listNode(items []string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
 	for _, item := range items {
-		n.Content = append(n.Content, scalarNode(item))
+		node := scalarNode(item)
+		if isNumber(item) { // which an item may be without quotes
+			node = &yaml.Node{Kind: yaml.ScalarNode, Value: item}
+		}
+		n.Content = append(n.Content, node)
 	}
 	return n
 }
@@ -144,5 +150,35 @@ func (r Route) yaml() (string, error) {
 	if r.FullDuplex {
 		add("full_duplex", &yaml.Node{Kind: yaml.ScalarNode, Value: "true"})
 	}
+	r.Async.addTo(add)
 	return oneLine(n)
+}
+
+func (r *RouteAsync) addTo(add func(key string, value *yaml.Node)) {
+	number := func(n int) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: strconv.Itoa(n)} }
+	if r.Attempts != nil {
+		add("async_attempts", number(*r.Attempts))
+	}
+	for _, d := range []struct {
+		key   string
+		value *time.Duration
+	}{
+		{"async_backoff", r.Backoff},
+		{"async_backoff_max", r.BackoffMax},
+		{"async_timeout", r.Timeout},
+		{"async_max_age", r.MaxAge},
+		{"async_retention", r.Retention},
+		{"async_dead_letter_retention", r.DeadRetention},
+	} {
+		if d.value != nil {
+			add(d.key, scalarNode(formatDuration(*d.value)))
+		}
+	}
+	if r.RetryStatuses != nil {
+		list := &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
+		for _, n := range *r.RetryStatuses {
+			list.Content = append(list.Content, number(n))
+		}
+		add("async_retry_statuses", list)
+	}
 }

@@ -118,6 +118,7 @@ func (l *loading) relateAsync() {
 	if l.usable("async.nats_ca") && a.NATSCA != "" {
 		l.certificates("async.nats_ca", a.NATSCA)
 	}
+	l.relateRouteAsync()
 	l.relateWebhooks()
 }
 

@@ -16,6 +16,9 @@ type routeSetting struct {
 	kind    kind
 	choices []string // of a kindChoice
 	usage   string
+	// clear is called before the items of a kindList where none is not the same as
+	// nothing said; else nil.
+	clear func(r *Route)
 	// set reads one scalar; for a kindList it is called for each item.
 	set func(r *Route, text string) error
 }
@@ -125,6 +128,76 @@ var routeSettings = []routeSetting{
 			return nil
 		},
 	},
+	{
+		key: "async_attempts", kind: kindNumber,
+		usage: "instead of async.attempts; 0 is until it succeeds or expires",
+		set: func(r *Route, text string) error {
+			n, err := parseNumber(text, maxAttempts)
+			if err != nil {
+				return err
+			}
+			r.Async.Attempts = &n
+			return nil
+		},
+	},
+	{
+		key: "async_backoff", kind: kindDuration,
+		usage: "instead of async.backoff",
+		set:   func(r *Route, text string) error { return setDurationFrom(&r.Async.Backoff, text, time.Millisecond) },
+	},
+	{
+		key: "async_backoff_max", kind: kindDuration,
+		usage: "instead of async.backoff_max",
+		set:   func(r *Route, text string) error { return setDurationFrom(&r.Async.BackoffMax, text, time.Millisecond) },
+	},
+	{
+		key: "async_retry_statuses", kind: kindList,
+		usage: "instead of async.retry_statuses; [] is none",
+		clear: func(r *Route) { r.Async.RetryStatuses = &[]int{} },
+		set: func(r *Route, text string) error {
+			n, err := parseRetryStatus(text)
+			if err != nil {
+				return err
+			}
+			if slices.Contains(*r.Async.RetryStatuses, n) {
+				return notValue(text, "is listed twice")
+			}
+			*r.Async.RetryStatuses = append(*r.Async.RetryStatuses, n)
+			return nil
+		},
+	},
+	{
+		key: "async_timeout", kind: kindDuration,
+		usage: "of an attempt, instead of async.timeout; 0 is off",
+		set:   func(r *Route, text string) error { return setDuration(&r.Async.Timeout, text) },
+	},
+	{
+		key: "async_max_age", kind: kindDuration,
+		usage: "instead of async.max_age, for calls that are accepted from now on",
+		set:   func(r *Route, text string) error { return setDurationFrom(&r.Async.MaxAge, text, time.Second) },
+	},
+	{
+		key: "async_retention", kind: kindDuration,
+		usage: "instead of async.retention",
+		set:   func(r *Route, text string) error { return setDurationFrom(&r.Async.Retention, text, time.Second) },
+	},
+	{
+		key: "async_dead_letter_retention", kind: kindDuration,
+		usage: "instead of async.dead_letter_retention",
+		set:   func(r *Route, text string) error { return setDurationFrom(&r.Async.DeadRetention, text, time.Second) },
+	},
+}
+
+func setDurationFrom(to **time.Duration, text string, least time.Duration) error {
+	d, err := parseDuration(text)
+	if err != nil {
+		return err
+	}
+	if d < least {
+		return notValue(text, "is less than %s, the least there is", formatDuration(least))
+	}
+	*to = &d
+	return nil
 }
 
 func setDuration(to **time.Duration, text string) error {

@@ -63,6 +63,7 @@ var samples = map[string]struct{ text, effective string }{
 	"async.attempts":              {"5", "5"},
 	"async.backoff":               {"250ms", "250ms"},
 	"async.backoff_max":           {"1m", "1m"},
+	"async.retry_statuses":        {"503,429", "503,429"},
 	"async.timeout":               {"15m", "15m"},
 	"async.max_age":               {"24h", "24h"},
 	"async.retention":             {"10m", "10m"},

@@ -222,7 +222,7 @@ var settings = []*setting{
 	{
 		flag: "async-attempts", key: "async.attempts", def: "3",
 		usage: "attempts at a call; 0 is until it succeeds or expires",
-		value: number(func(c *Config) *int { return &c.Async.Attempts }, 1000, "attempts"),
+		value: number(func(c *Config) *int { return &c.Async.Attempts }, maxAttempts, "attempts"),
 	},
 	{
 		flag: "async-backoff", key: "async.backoff", def: "1s",
@@ -233,6 +233,11 @@ var settings = []*setting{
 		flag: "async-backoff-max", key: "async.backoff_max", def: "5m",
 		usage: "the most that it is doubled to",
 		value: duration(func(c *Config) *time.Duration { return &c.Async.BackoffMax }, time.Millisecond),
+	},
+	{
+		flag: "async-retry-statuses", key: "async.retry_statuses", def: "408,429,500,502,503,504",
+		usage: "answers after which a call is tried again, from 400 to 599; empty is none. Others from 400 on are final",
+		value: retryStatuses(),
 	},
 	{
 		flag: "async-timeout", key: "async.timeout", def: "timeouts.request",

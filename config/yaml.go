@@ -440,6 +440,9 @@ func (r *yamlReader) routeSetting(route *locatedRoute, s routeSetting, key, n *y
 		return true
 	}
 	if s.kind == kindList {
+		if s.clear != nil {
+			s.clear(&route.Route)
+		}
 		r.list(path, key, n, func(item *yaml.Node) bool { return set(item, item.Value) })
 		return
 	}

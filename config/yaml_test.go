@@ -115,8 +115,11 @@ func TestFullFile(t *testing.T) {
 		{Path: "/reports", Methods: []string{"NULL", "POST"}},
 		{Path: "/reports", Timeout: &long},
 		{Path: "/stream", FullDuplex: true},
-		{Path: "/orders", Invoke: InvokeAsync},
-		{Path: "/peaks", Overflow: OverflowAsync},
+		{Path: "/orders", Invoke: InvokeAsync, Async: RouteAsync{
+			Attempts: new(0), Backoff: new(2 * time.Second), BackoffMax: new(20 * time.Minute), RetryStatuses: &[]int{503, 504},
+			Timeout: new(time.Duration(0)), MaxAge: new(48 * time.Hour), Retention: new(2 * time.Hour), DeadRetention: new(24 * time.Hour),
+		}},
+		{Path: "/peaks", Overflow: OverflowAsync, Async: RouteAsync{RetryStatuses: &[]int{}}},
 		{Path: "/", Methods: []string{"GET", "HEAD"}, Timeout: &short},
 	}
 	if !reflect.DeepEqual(loaded.Config.Routes, want) {

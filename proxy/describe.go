@@ -59,6 +59,18 @@ func describe(s *Settings, method, target string, h fields) description {
 	return d
 }
 
+// RouteOf gives the place in Routes of the one that covers a request with a raw target,
+// -1 where none does.
+func (s *Settings) RouteOf(method, target string) int {
+	r := s.match(method, rawPath(target))
+	for i := range s.Routes {
+		if r == &s.Routes[i] {
+			return i
+		}
+	}
+	return -1
+}
+
 // match returns the first route that covers the request, nil if none does.
 func (s *Settings) match(method, path string) *Route {
 	for i := range s.Routes {

@@ -212,7 +212,7 @@ func (q *Queue) try(a *attempt, e *Entry, slot *limits.Slot) {
 		q.done(e)
 		return
 	}
-	p := q.policy.Load()
+	p := q.policy.Load().of(e.Call.Method, e.Call.Target)
 	res, err := q.invoke(ctx, p, e.Call, r.Attempts)
 	slot.Leave(outcomeOf(res, err))
 	q.counts.attempts.Add(1)
@@ -296,8 +296,8 @@ func (q *Queue) giveBack(e *Entry) {
 // sees it, so that a later attempt has a higher one. start is false where the entry
 // is a leftover, or the call has ended.
 func (q *Queue) claim(ctx context.Context, e *Entry) (r *Record, start bool, err error) {
-	p := q.policy.Load()
 	c := e.Call
+	p := q.policy.Load().of(c.Method, c.Target)
 	// A first entry's call has no record, as a rule.
 	r = NewRecord(c, Enqueued, 1)
 	if e.Ticket > 1 || !c.NotBefore.IsZero() {

@@ -22,6 +22,12 @@ type Policy struct {
 	MaxAge time.Duration
 	// AttemptTimeout bounds an attempt; 0 is off.
 	AttemptTimeout time.Duration
+	// Of gives the policy of calls with a method and a target instead of this one, nil
+	// for none: a call is looked up for each thing that happens to it, so that a change
+	// reaches those that were accepted before. MaxRunning and what is said of deliveries
+	// count in this policy alone. Nil has no others.
+	Of func(method, target string) *Policy
+
 	// MaxRunning bounds the attempts under way at once in this process; 0 is
 	// unbounded but for the gate.
 	MaxRunning int
@@ -49,6 +55,16 @@ func DefaultPolicy() Policy {
 		MaxAge:        6 * time.Hour, Retention: time.Hour, KeyRetention: 24 * time.Hour, DeadRetention: 7 * 24 * time.Hour,
 		MaxResponse: 256 << 10, DeliveryMaxAge: 24 * time.Hour, DeliveryBackoffMax: 30 * time.Minute,
 	}
+}
+
+// of is the policy of a call.
+func (p *Policy) of(method, target string) *Policy {
+	if p.Of != nil {
+		if other := p.Of(method, target); other != nil {
+			return other
+		}
+	}
+	return p
 }
 
 // verdict gives what an answer means for its call.

@@ -47,3 +47,20 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 		}
 	}
 }
+
+func TestACallHasThePolicyOfItsKind(t *testing.T) {
+	other := Policy{MaxAttempts: 7}
+	p := Policy{MaxAttempts: 3}
+	if p.of("POST", "/x").MaxAttempts != 3 {
+		t.Error("a policy without others is not its own")
+	}
+	p.Of = func(method, target string) *Policy {
+		if method == "POST" && target == "/x?y" {
+			return &other
+		}
+		return nil
+	}
+	if p.of("POST", "/x?y") != &other || p.of("GET", "/x?y") != &p {
+		t.Error("a call has the policy of another kind")
+	}
+}

@@ -92,7 +92,7 @@ type Accepted struct {
 // delay 0. Where the error is ErrUnknown the call may run nevertheless, and its ID is
 // set.
 func (q *Queue) Enqueue(ctx context.Context, c *Call, key string, delay time.Duration) (Accepted, error) {
-	p := q.policy.Load()
+	p := q.policy.Load().of(c.Method, c.Target)
 	now := time.Now()
 	c.ID, c.EnqueuedAt = NewID(now), now
 	due := now
@@ -161,7 +161,6 @@ const changes = 10
 // Cancel takes a call back, or returns ErrNotFound or a *MoveError where it has ended
 // already. A running attempt is cut off if it runs in this process.
 func (q *Queue) Cancel(ctx context.Context, id ID) (*Record, error) {
-	p := q.policy.Load()
 	for range changes {
 		r, err := q.store.Record(ctx, id)
 		if err != nil {
@@ -171,6 +170,7 @@ func (q *Queue) Cancel(ctx context.Context, id ID) (*Record, error) {
 		if err != nil {
 			return r, err
 		}
+		p := q.policy.Load().of(r.Method, r.Target)
 		// Its entry stays where it is; the record tells that it is not to be run, and
 		// must outlive it.
 		keep := p.Retention
@@ -202,7 +202,6 @@ func latest(a, b time.Time) time.Time {
 // Redrive gives a dead letter another chance, with as many attempts as a new call. It
 // returns ErrNotFound where there is none.
 func (q *Queue) Redrive(ctx context.Context, id ID) error {
-	p := q.policy.Load()
 	d, err := q.store.DeadLetter(ctx, id)
 	if err != nil {
 		return err
@@ -213,7 +212,7 @@ func (q *Queue) Redrive(ctx context.Context, id ID) error {
 		return err
 	}
 	c := *d.Call
-	c.ExpiresAt = now.Add(p.MaxAge)
+	c.ExpiresAt = now.Add(q.policy.Load().of(c.Method, c.Target).MaxAge)
 	if err := q.store.Commit(ctx, &Change{Record: &next, Entry: &c, Ticket: next.Ticket}); err != nil {
 		return err
 	}

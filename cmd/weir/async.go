@@ -62,8 +62,55 @@ func newAsync(c *config.Config, gate *limits.Gate, log *slog.Logger) (*async, er
 	return a, nil
 }
 
+// asyncPolicy is what is set about all calls, and about those of routes, which are
+// found by what the function gets of a call.
 func asyncPolicy(c *config.Config) queue.Policy {
+	p := generalPolicy(c)
+	var (
+		own     []*queue.Policy // nil where a route says nothing
+		any     bool
+		matcher proxy.Settings
+	)
+	for _, r := range c.Routes {
+		matcher.Routes = append(matcher.Routes, proxy.Route{Path: r.Path, Methods: r.Methods})
+		own = append(own, routePolicy(p, &r.Async))
+		any = any || own[len(own)-1] != nil
+	}
+	if any {
+		p.Of = func(method, target string) *queue.Policy {
+			if i := matcher.RouteOf(method, target); i >= 0 {
+				return own[i]
+			}
+			return nil
+		}
+	}
+	return p
+}
+
+func routePolicy(p queue.Policy, r *config.RouteAsync) *queue.Policy {
+	if *r == (config.RouteAsync{}) {
+		return nil
+	}
+	if r.Attempts != nil {
+		p.MaxAttempts = *r.Attempts
+	}
+	if r.RetryStatuses != nil {
+		p.RetryStatuses = *r.RetryStatuses
+	}
+	for to, from := range map[*time.Duration]*time.Duration{
+		&p.Backoff: r.Backoff, &p.BackoffMax: r.BackoffMax, &p.AttemptTimeout: r.Timeout,
+		&p.MaxAge: r.MaxAge, &p.Retention: r.Retention, &p.DeadRetention: r.DeadRetention,
+	} {
+		if from != nil {
+			*to = *from
+		}
+	}
+	return &p
+}
+
+func generalPolicy(c *config.Config) queue.Policy {
 	p := queue.DefaultPolicy()
+	p.RetryStatuses = c.Async.RetryStatuses
 	p.MaxAttempts, p.Backoff, p.BackoffMax = c.Async.Attempts, c.Async.Backoff, c.Async.BackoffMax
 	p.AttemptTimeout, p.MaxAge = c.Async.Timeout, c.Async.MaxAge
 	p.Retention, p.KeyRetention, p.DeadRetention = c.Async.Retention, c.Async.KeyRetention, c.Async.DeadRetention
