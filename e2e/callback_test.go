@@ -361,3 +361,19 @@ func TestADestinationIsASubject(t *testing.T) {
 		t.Errorf("published %q %v", m.Data, m.Header)
 	}
 }
+
+// A destination that is the function itself, asynchronously, is a loop as any other.
+func TestADestinationThatLeadsBackIsStopped(t *testing.T) {
+	t.Parallel()
+	f, h := newAsyncFunction(t), newHook(t)
+	addr := freePort(t)
+	w := startAsync(t, f, t.TempDir(), "--listen="+addr, "--max-loop=3", "--webhook-secrets="+h.secrets, "--async-on-success=http://"+addr+"/async-function/fn/again")
+	accepted(t, ask(t, w, "POST", "/", "x", "Prefer", "respond-async"))
+	eventually(t, "the loop is refused", func() (bool, string) {
+		n := w.scrape(t).total(t, "weir_throttles_total", "reason", "loop")
+		return n > 0, fmt.Sprint(n)
+	})
+	if n := len(f.seen()); n != 3 {
+		t.Errorf("the function ran %d times", n)
+	}
+}

@@ -120,7 +120,7 @@ func sampleDelivery() *Delivery {
 	at := time.Date(2026, 3, 1, 10, 0, 0, 123456789, time.UTC)
 	return &Delivery{
 		Call: NewID(at), To: OnFailure, Ticket: 3, URL: "https://example.com/x?y", State: Failed, CallAttempts: 3, Error: "the function answered 500",
-		Method: "PUT", Target: "/a?\xff", EnqueuedAt: at, StartedAt: at.Add(time.Second), FinishedAt: at.Add(time.Minute), GiveUpAt: at.Add(time.Hour), Attempts: 7,
+		Method: "PUT", Target: "/a?\xff", Loop: "weir-f, weir-g", EnqueuedAt: at, StartedAt: at.Add(time.Second), FinishedAt: at.Add(time.Minute), GiveUpAt: at.Add(time.Hour), Attempts: 7,
 		Response: &Response{Status: 500, Fields: []Field{{"A", "b"}}, Body: []byte("x\x00")},
 	}
 }

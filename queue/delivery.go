@@ -33,6 +33,7 @@ type Delivery struct {
 	CallAttempts                      int
 	Error                             string // why it failed, "" where it did not
 	Method, Target                    string // of the call
+	Loop                              string // its CDN-Loop: telling of it is another pass
 	EnqueuedAt, StartedAt, FinishedAt time.Time
 	Response                          *Response // nil where the function has not answered
 
@@ -65,7 +66,7 @@ func (d *Delivery) MarshalBinary() ([]byte, error) {
 		size += len(d.Response.Body)
 	}
 	e := encoder{append(make([]byte, 0, size), deliveryVersion)}
-	for _, s := range []string{string(d.Call), string(d.To), d.URL, string(d.State), d.Error, d.Method, d.Target} {
+	for _, s := range []string{string(d.Call), string(d.To), d.URL, string(d.State), d.Error, d.Method, d.Target, d.Loop} {
 		e.text(s)
 	}
 	for _, n := range []int{d.Ticket, d.CallAttempts, d.Attempts} {
@@ -88,7 +89,7 @@ func (d *Delivery) UnmarshalBinary(b []byte) error {
 	if v := r.byte(); v != deliveryVersion {
 		return fmt.Errorf("queue: a delivery in format %d, this version reads %d", v, deliveryVersion)
 	}
-	*d = Delivery{Call: ID(r.text()), To: Audience(r.text()), URL: r.text(), State: State(r.text()), Error: r.text(), Method: r.text(), Target: r.text()}
+	*d = Delivery{Call: ID(r.text()), To: Audience(r.text()), URL: r.text(), State: State(r.text()), Error: r.text(), Method: r.text(), Target: r.text(), Loop: r.text()}
 	for _, n := range []*int{&d.Ticket, &d.CallAttempts, &d.Attempts} {
 		*n = int(r.number())
 	}
@@ -205,7 +206,7 @@ func (q *Queue) owe(change *Change, p *Policy, c *Call, last *Response) {
 			continue
 		}
 		d.Call, d.Ticket, d.State, d.CallAttempts, d.Error = r.ID, r.Ticket, r.State, r.Attempts, r.Error
-		d.Method, d.Target = c.Method, c.Target
+		d.Method, d.Target, d.Loop = c.Method, c.Target, c.Get("CDN-Loop")
 		d.EnqueuedAt, d.StartedAt, d.FinishedAt = r.EnqueuedAt, r.StartedAt, r.FinishedAt
 		d.GiveUpAt = r.FinishedAt.Add(p.DeliveryMaxAge)
 		d.Response = last

@@ -21,7 +21,8 @@ const (
 	maxBytes      = 16 << 20 // and the bytes of their responses
 	longLine      = 256      // deliveries to one receiver that wait here for another to end,
 	shortLine     = 32       // once half of maxInHand is held,
-	failingLine   = 4        // and to one that has failed
+	failingLine   = 4        // and to one that fails
+	failures      = 3        // in a row, that make it one
 	maxReceivers  = 4096
 	postponeLeast = time.Second
 	postponeMost  = 30 * time.Second
@@ -52,11 +53,12 @@ type outbox struct {
 type receiver struct {
 	name    string
 	telling int
-	// allowed is how many attempts at once it gets: one after a failure, one more
-	// after each success.
-	allowed int
-	line    []*inHand
-	queued  bool // it is in outbox.ready
+	// allowed is how many attempts at once it gets: half as many after a failure, one
+	// more after each success.
+	allowed  int
+	failures int // since its last success
+	line     []*inHand
+	queued   bool // it is in outbox.ready
 }
 
 // inHand is an entry that is held on to.
@@ -150,16 +152,17 @@ func (b *outbox) take(e *DeliveryEntry) {
 // trim puts off what is too much of a receiver's line, the latest first. The caller
 // holds mu.
 func (b *outbox) trim(r *receiver) {
-	most := longLine
+	most, off := longLine, postponeMost
 	switch {
-	case r.allowed < firstAllowed:
-		most = failingLine
+	case r.failures >= failures:
+		// Back soon: it may be well again.
+		most, off = failingLine, min(postponeLeast<<min(r.failures, 16), postponeMost)
 	case b.inHand > maxInHand/2:
 		most = shortLine
 	}
 	for len(r.line) > most {
 		last := len(r.line) - 1
-		go b.postpone(r.line[last])
+		go b.postpone(r.line[last], off)
 		r.line = r.line[:last]
 	}
 }
@@ -210,8 +213,12 @@ func (b *outbox) tell(r *receiver, h *inHand) {
 	b.telling--
 	b.inHand--
 	b.bytes -= h.size()
-	if r.allowed = min(r.allowed+1, maxAllowed); failed {
-		r.allowed = 1
+	if failed {
+		r.allowed = max(r.allowed/2, 1)
+		r.failures++
+	} else {
+		r.allowed = min(r.allowed+1, maxAllowed)
+		r.failures = 0
 	}
 	b.trim(r)
 	if r.telling == 0 && len(r.line) == 0 && r.allowed >= firstAllowed {
@@ -306,8 +313,9 @@ func (b *outbox) write(h *inHand, c *DeliveryChange) bool {
 	}
 }
 
-// postpone puts a delivery off whose receiver has enough of them already.
-func (b *outbox) postpone(h *inHand) {
+// postpone puts a delivery off, by up to most, whose receiver has enough of them
+// already.
+func (b *outbox) postpone(h *inHand, most time.Duration) {
 	defer b.let(h)
 	r, err := b.record(h.Delivery)
 	if err != nil {
@@ -319,7 +327,7 @@ func (b *outbox) postpone(h *inHand) {
 		return
 	}
 	next := *r
-	next.NextAttemptAt = time.Now().Add(postponeLeast + rand.N(postponeMost-postponeLeast))
+	next.NextAttemptAt = time.Now().Add(postponeLeast/2 + rand.N(most))
 	if !next.NextAttemptAt.Before(h.GiveUpAt) {
 		b.abandon(h, r)
 		return

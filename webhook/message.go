@@ -22,6 +22,7 @@ type Outcome struct {
 	Error    string // why it did not succeed, "" where it did
 
 	Method, Target                    string // of the request
+	Loop                              string // CDN-Loop of the request, with an entry of this weir's, "" for none
 	EnqueuedAt, StartedAt, FinishedAt time.Time
 
 	Response *Response // nil where the function has not answered
@@ -56,6 +57,9 @@ func (o *Outcome) Result() *Message {
 	h.Set("X-Function-Status", strconv.Itoa(noAnswer))
 	h.Set("X-Duration-Seconds", strconv.FormatFloat(o.duration().Seconds(), 'f', 6, 64))
 	h.Set("Weir-Call-State", o.State)
+	if o.Loop != "" { // the receiver may be a function that calls again (RFC 8586)
+		h.Set("CDN-Loop", o.Loop)
+	}
 	if r := o.Response; r != nil {
 		h.Set("X-Function-Status", strconv.Itoa(r.Status))
 		for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language"} {
@@ -126,7 +130,13 @@ func (o *Outcome) Record() (*Message, error) {
 	}
 	m := o.Result()
 	m.Body = body
-	m.Header = http.Header{"Content-Type": {"application/json"}, "X-Call-Id": m.Header["X-Call-Id"], "X-Function-Name": m.Header["X-Function-Name"]}
+	whole := m.Header
+	m.Header = http.Header{"Content-Type": {"application/json"}}
+	for _, name := range []string{"X-Call-Id", "X-Function-Name", "Cdn-Loop"} {
+		if v := whole[name]; v != nil {
+			m.Header[name] = v
+		}
+	}
 	return m, nil
 }
 

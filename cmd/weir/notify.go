@@ -81,7 +81,7 @@ func (n *notifier) Notify(ctx context.Context, d *queue.Delivery) error {
 func outcome(function string, d *queue.Delivery) *webhook.Outcome {
 	o := &webhook.Outcome{
 		ID: d.MessageID(), Call: string(d.Call), Function: function, State: string(d.State), Attempts: d.CallAttempts, Error: d.Error,
-		Method: d.Method, Target: d.Target, EnqueuedAt: d.EnqueuedAt.UTC(), StartedAt: d.StartedAt, FinishedAt: d.FinishedAt,
+		Method: d.Method, Target: d.Target, Loop: d.Loop, EnqueuedAt: d.EnqueuedAt.UTC(), StartedAt: d.StartedAt, FinishedAt: d.FinishedAt,
 	}
 	if r := d.Response; r != nil {
 		o.Response = &webhook.Response{Status: r.Status, Header: headerOf(r.Fields), Body: r.Body, Dropped: r.Dropped}

@@ -13,7 +13,7 @@ import (
 func newDelivery(c *queue.Call, to queue.Audience) *queue.Delivery {
 	return &queue.Delivery{
 		Call: c.ID, To: to, Ticket: 1, URL: "https://example.com/hook?a=b", State: queue.Failed, CallAttempts: 3, Error: "it failed",
-		Method: c.Method, Target: c.Target, EnqueuedAt: c.EnqueuedAt, StartedAt: c.EnqueuedAt.Add(time.Second), FinishedAt: c.EnqueuedAt.Add(2 * time.Second),
+		Method: c.Method, Target: c.Target, Loop: "weir-f", EnqueuedAt: c.EnqueuedAt, StartedAt: c.EnqueuedAt.Add(time.Second), FinishedAt: c.EnqueuedAt.Add(2 * time.Second),
 		Response: &queue.Response{Status: 500, Fields: []queue.Field{{Name: "Content-Type", Value: "text/caf\xe9"}}, Body: []byte("sorry\x00")},
 		GiveUpAt: c.EnqueuedAt.Add(time.Hour),
 	}
