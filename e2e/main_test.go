@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"weir/faults"
 )
 
 // patience bounds every wait for something that must happen. It is generous,
@@ -29,6 +31,10 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "e2e:", err)
 			code = max(code, 1)
 		}
+	}
+	if err := faults.Remove(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = max(code, 1)
 	}
 	os.Exit(code)
 }

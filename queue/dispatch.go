@@ -42,7 +42,9 @@ func (q *Queue) Run(ctx context.Context) {
 		if !q.enter(ctx, slot) {
 			return
 		}
-		e, err := q.store.Fetch(ctx)
+		var e *Entry
+		var err error
+		q.lend(slot, func() { e, err = q.store.Fetch(ctx) })
 		if e == nil {
 			slot.Leave(limits.Refused)
 		}
@@ -68,6 +70,33 @@ func (q *Queue) Run(ctx context.Context) {
 		}
 		go q.try(a, e, slot)
 	}
+}
+
+// lendAfter is how long a slot is held while the store lets its attempt wait.
+const lendAfter = 100 * time.Millisecond
+
+// lend does what may wait for the store, with a slot in hand. Where that takes long
+// the slot is left to others, and no call is fetched, until it is done: a store that is
+// down must not keep synchronous requests out. slot.Held tells whether it was.
+func (q *Queue) lend(slot *limits.Slot, work func()) {
+	left := make(chan struct{})
+	timer := time.AfterFunc(lendAfter, func() {
+		defer close(left)
+		q.stall(1)
+		slot.Leave(limits.Refused)
+	})
+	work()
+	if !timer.Stop() {
+		<-left
+		q.stall(-1)
+	}
+}
+
+func (q *Queue) stall(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.stalled += n
+	q.idle.Broadcast()
 }
 
 // awaitEntry blocks until there may be something to fetch, and reports false when
@@ -117,8 +146,8 @@ func (q *Queue) enter(ctx context.Context, slot *limits.Slot) bool {
 // nothing more.
 const enterAgain = 50 * time.Millisecond
 
-// belowShare waits until another attempt may run beside those under way, and
-// reports whether it may.
+// belowShare waits until another attempt may run beside those under way, none of which
+// the store lets wait, and reports whether it may.
 func (q *Queue) belowShare() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -126,7 +155,7 @@ func (q *Queue) belowShare() bool {
 		if q.stopped {
 			return false
 		}
-		if most := q.policy.Load().MaxRunning; most == 0 || len(q.running) < most {
+		if most := q.policy.Load().MaxRunning; q.stalled == 0 && (most == 0 || len(q.running) < most) {
 			return true
 		}
 		q.idle.Wait()
@@ -200,7 +229,14 @@ func (q *Queue) try(a *attempt, e *Entry, slot *limits.Slot) {
 	}
 	defer q.hold(e)()
 
-	r, start, err := q.claim(ctx, e)
+	var r *Record
+	var start bool
+	var err, unloaded error
+	q.lend(slot, func() {
+		if r, start, err = q.claim(ctx, e); start {
+			unloaded = q.store.LoadBody(ctx, e.Call)
+		}
+	})
 	switch {
 	case err != nil:
 		q.log.Warn("an attempt could not begin; the call is handed back", "call", e.Call.ID, "err", err)
@@ -213,7 +249,15 @@ func (q *Queue) try(a *attempt, e *Entry, slot *limits.Slot) {
 		return
 	}
 	p := q.policy.Load().of(e.Call.Method, e.Call.Target)
-	res, err := q.invoke(ctx, p, e.Call, r.Attempts)
+	var res *Response
+	switch {
+	case unloaded != nil:
+		err = unloaded
+	case !slot.Held() && !q.enter(ctx, slot):
+		cancel(errHandback) // unless the call was cancelled
+	default:
+		res, err = q.invoke(ctx, p, e.Call, r.Attempts)
+	}
 	slot.Leave(outcomeOf(res, err))
 	q.counts.attempts.Add(1)
 	switch cause := context.Cause(ctx); {
@@ -227,9 +271,6 @@ func (q *Queue) try(a *attempt, e *Entry, slot *limits.Slot) {
 }
 
 func (q *Queue) invoke(ctx context.Context, p *Policy, c *Call, attempt int) (*Response, error) {
-	if err := q.store.LoadBody(ctx, c); err != nil {
-		return nil, err
-	}
 	if p.AttemptTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, p.AttemptTimeout, fmt.Errorf("the attempt took longer than %v", p.AttemptTimeout))
@@ -244,6 +285,8 @@ func (q *Queue) invoke(ctx context.Context, p *Policy, c *Call, attempt int) (*R
 
 func outcomeOf(r *Response, err error) limits.Outcome {
 	switch {
+	case r == nil && err == nil: // it never ran
+		return limits.Refused
 	case err != nil || r.Status >= 500:
 		return limits.Failed
 	case r.Status == 429:

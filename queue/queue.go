@@ -60,6 +60,7 @@ type Queue struct {
 	idle    *sync.Cond // signalled when an attempt has ended
 	waiters map[ID][]chan struct{}
 	stopped bool // no attempt begins any more
+	stalled int  // slots left to others because the store lets their attempts wait
 }
 
 // New makes a Queue.

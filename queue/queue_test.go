@@ -87,16 +87,24 @@ func newBench(t *testing.T, limit int) *bench {
 
 func (b *bench) open() {
 	b.t.Helper()
-	log := slog.New(slog.NewTextHandler(b.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var err error
 	if b.store, err = jetstream.Open(ctx, jetstream.Options{
-		Function: "f", Dir: b.dir, AnyFilesystem: true, MaxBytes: 64 << 20, HoldTime: time.Second, WriteTimeout: 20 * time.Second, Log: log,
+		Function: "f", Dir: b.dir, AnyFilesystem: true, MaxBytes: 64 << 20, HoldTime: time.Second, WriteTimeout: 20 * time.Second, Log: b.log(),
 	}); err != nil {
 		b.t.Fatal(err)
 	}
-	b.queue = queue.New(queue.Options{Store: b.store, Gate: b.gate, Invoker: b.function, Notifier: b.notifier, Policy: b.policy, Log: log, Poll: 50 * time.Millisecond})
+	b.on(b.store)
+}
+
+// on makes the queue work on a store.
+func (b *bench) on(s queue.Store) {
+	b.queue = queue.New(queue.Options{Store: s, Gate: b.gate, Invoker: b.function, Notifier: b.notifier, Policy: b.policy, Log: b.log(), Poll: 50 * time.Millisecond})
+}
+
+func (b *bench) log() *slog.Logger {
+	return slog.New(slog.NewTextHandler(b.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 func (b *bench) run() { go b.queue.Run(context.Background()) }

@@ -64,7 +64,7 @@ type Entry struct {
 	Call   *Call // its body may have to be loaded
 	Ticket int
 	Place  uint64 // distinguishes it from every other entry of its store
-	More   bool   // others wait behind it
+	More   bool   // others wait behind it, or may
 	Handle
 }
 

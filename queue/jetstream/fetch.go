@@ -87,7 +87,10 @@ func (s *Store) fetchMessage(ctx context.Context, session *session) (_ *queue.En
 		}
 		return nil, true, nil
 	}
-	e := &queue.Entry{Place: meta.Sequence.Stream, More: meta.NumPending > 0, Handle: &handle{session: session, reply: m.Reply, held: &session.held}}
+	// One that comes again may be followed by others like it, which the server does not
+	// count.
+	more := meta.NumPending > 0 || meta.NumDelivered > 1
+	e := &queue.Entry{Place: meta.Sequence.Stream, More: more, Handle: &handle{session: session, reply: m.Reply, held: &session.held}}
 	if e.Call, e.Ticket, err = readEntry(m.Header, m.Data); err != nil {
 		return nil, false, fmt.Errorf("jetstream: the entry at %d: %w", e.Place, err)
 	}

@@ -15,10 +15,19 @@ import (
 
 	"go.uber.org/goleak"
 
+	"weir/faults"
 	"weir/queue"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := faults.Remove(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		os.Exit(code)
+	}))
+}
 
 func openError(t *testing.T, o Options) string {
 	t.Helper()

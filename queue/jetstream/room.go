@@ -75,7 +75,7 @@ func (s *Store) Pending(ctx context.Context) (bool, error) {
 	}
 	// Some were returned, or their holds have lapsed, or they are other weirs'. Only a
 	// fetch can tell; where there are others it is not tried all the time.
-	if s.directory != nil {
+	if s.directory != nil || session.returned.Swap(false) {
 		return true, nil
 	}
 	last, now := s.looked.Load(), time.Now().UnixNano()

@@ -294,6 +294,9 @@ func (h *handle) Done() error {
 func (h *handle) Return() error {
 	h.Leave()
 	_, err := h.session.nc.Request(h.reply, []byte("-NAK"), returnTimeout)
+	if err == nil {
+		h.session.returned.Store(true)
+	}
 	return err
 }
 

@@ -139,6 +139,9 @@ func concurrent(t *testing.T, s *stage) {
 			t.Fatalf("%s came twice, or was never written", e.Call.ID)
 		}
 		delete(want, e.Call.ID)
+		if err := e.Done(); err != nil { // a slow store would have its hold lapse
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -161,7 +164,9 @@ func badApple(t *testing.T, s *stage) {
 	}
 	group.Wait()
 	for range 41 {
-		s.fetch()
+		if err := s.fetch().Done(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if e := s.tryFetch(); e != nil {
 		t.Error("an entry too many")

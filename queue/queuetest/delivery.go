@@ -116,6 +116,49 @@ func returned(t *testing.T, s *stage) {
 	}
 }
 
+// Of those that were returned, or whose holds have lapsed, each that is fetched says that
+// there may be others: else a dispatcher would leave pauses between them.
+func comeAgain(t *testing.T, s *stage) {
+	const entries = 10
+	left := map[queue.ID]bool{}
+	for range entries {
+		left[s.enqueue("x").ID] = true
+	}
+	var fetched []*queue.Entry
+	for range entries {
+		fetched = append(fetched, s.fetch())
+	}
+	for i, e := range fetched {
+		if i%2 == 0 {
+			e.Leave()
+		} else if err := e.Return(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for more := false; len(left) > 0; {
+		if !more {
+			s.until("an entry is pending", func() bool {
+				pending, err := s.store.Pending(ctx(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return pending
+			})
+		}
+		e := s.tryFetch()
+		if more = e != nil; e == nil {
+			continue
+		}
+		if more = e.More; !more && len(left) > 1 {
+			t.Errorf("an entry that came again says that none follows; %d are to", len(left)-1)
+		}
+		delete(left, e.Call.ID)
+		if err := e.Done(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func doneStaysDone(t *testing.T, s *stage) {
 	s.enqueue("x")
 	if err := s.fetch().Done(); err != nil {

@@ -26,6 +26,7 @@ func Run(t *testing.T, open Opener) {
 		{"a fetched entry is nobody else's until its hold lapses", holdLapses},
 		{"an entry that is held on to stays its holder's", heldOn},
 		{"a returned entry comes again at once", returned},
+		{"entries that come again do so one after another", comeAgain},
 		{"what is done does not come again", doneStaysDone},
 		{"a record replaces the one that it was made for, and no other", compareAndSwap},
 		{"a change is written whole or not at all", wholeOrNot},
