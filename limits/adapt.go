@@ -85,7 +85,7 @@ func (d *adaptation) look(g *Gate, now time.Duration) {
 		Seconds: r.done - d.last.done, Squares: r.squares - d.last.squares,
 	})
 	d.begin(now, r)
-	if word(g.word.Load()).limit() == limit {
+	if int(g.own.Load()) == limit {
 		return
 	}
 	d.settled = now + d.limit.Settle()
@@ -93,7 +93,8 @@ func (d *adaptation) look(g *Gate, now time.Duration) {
 		if g.adapt.Load() != d { // a new policy has come meanwhile
 			return w
 		}
-		return w.withLimit(limit)
+		g.own.Store(int64(limit))
+		return g.bounded(w)
 	})
 }
 

@@ -42,10 +42,15 @@ type Gate struct {
 	chain   atomic.Pointer[chain]
 	adapt   atomic.Pointer[adaptation]  // nil for a fixed limit
 	callers atomic.Pointer[callerTable] // nil where callers are not told apart
-	// shadow is the limit in dry run, 0 where it is in force.
-	shadow atomic.Int64
-	dry    [len(dryReasons)]atomic.Uint64
-	base   time.Time
+	dry     [len(dryReasons)]atomic.Uint64
+	base    time.Time
+
+	// What the word's limit comes from; bound.go tells of it. shadow is what it would
+	// be if it were in force, unlimited where it is.
+	own, shadowOwn, shadow atomic.Int64
+	binding                atomic.Pointer[Shared] // whose bound the limit is, nil for own
+	until                  atomic.Int64           // when a bound ends next, on the Gate's clock
+	shared                 []*Shared
 
 	meter    meter
 	high     highWater
@@ -86,12 +91,21 @@ const (
 )
 
 func (w word) inflight() int  { return int(w & countMask) }
-func (w word) limit() int     { return int(w >> countBits & countMask) }
 func (w word) queued() bool   { return w&queuedBit != 0 }
 func (w word) draining() bool { return w&drainedBit != 0 }
-func (w word) free() bool     { return w.limit() == 0 || w.inflight() < w.limit() }
+func (w word) bound() int     { return int(w >> countBits & countMask) }
+func (w word) free() bool     { return w.inflight() < w.bound() }
 
-func (w word) withLimit(n int) word {
+// limit is the bound, 0 where there is none. A bound of no slots is 0 as well: free
+// tells them apart.
+func (w word) limit() int {
+	if n := w.bound(); n != unlimited {
+		return n
+	}
+	return 0
+}
+
+func (w word) withBound(n int) word {
 	return w&^(countMask<<countBits) | word(n)<<countBits
 }
 
@@ -108,7 +122,8 @@ func NewGate(p Policy, limiters ...Limiter) (*Gate, error) {
 	g.policy.Store(&p)
 	g.Seed(rand.Uint64())
 	g.setLimiters(p)
-	g.word.Store(uint64(word(0).withLimit(g.limitOf(p))))
+	g.own.Store(int64(g.limitOf(p)))
+	g.word.Store(uint64(g.bounded(0)))
 	return g, nil
 }
 
@@ -123,6 +138,9 @@ func (g *Gate) Enter(ctx context.Context, call *Call, s *Slot) error {
 		panic("limits: Enter on a slot that is held")
 	}
 	now := g.now()
+	if int64(now) >= g.until.Load() {
+		g.lapse()
+	}
 	s.waited, s.async, s.caller, s.charged = 0, false, nil, 0
 	s.chain = g.chain.Load()
 	var used *rate.Limit // of the call's own rate
@@ -158,8 +176,8 @@ func (g *Gate) fill(s *Slot, now time.Duration, n int) {
 	s.start = now
 	s.shard.enter(now)
 	g.high.record(now, n)
-	if shadow := g.shadow.Load(); shadow > 0 && n > int(shadow) {
-		g.wouldRefuse(ReasonMaxInflight)
+	if int64(n) > g.shadow.Load() {
+		g.wouldRefuseByLimit()
 	}
 	s.held.Store(true)
 }
@@ -183,6 +201,9 @@ func (g *Gate) tryEnter() (int, bool) {
 // bit set.
 func (g *Gate) settle(w word) {
 	now := g.now()
+	if int64(now) >= g.until.Load() {
+		w = g.bounded(w)
+	}
 	var p pace
 	for w.free() {
 		if g.asyncWaits() {
@@ -287,7 +308,10 @@ func (g *Gate) SetPolicy(p Policy) error {
 	g.policy.Store(&p)
 	g.setLimiters(p)
 	limit := g.limitOf(p)
-	g.change(func(w word) word { return w.withLimit(limit) })
+	g.change(func(w word) word {
+		g.own.Store(int64(limit))
+		return g.bounded(w)
+	})
 	return nil
 }
 
@@ -330,19 +354,17 @@ func (g *Gate) setLimiters(p Policy) {
 	g.chain.Store(c)
 }
 
-// limitOf is the limit that a policy begins with. An automatic one goes on from
-// what was found so far.
+// limitOf is the limit of its own that a policy begins with. An automatic one goes on
+// from what was found so far.
 func (g *Gate) limitOf(p Policy) int {
 	if p.Auto == nil {
 		g.adapt.Store(nil)
 		if p.DryRun {
-			g.shadow.Store(int64(p.MaxInflight))
+			g.shadowOwn.Store(int64(p.MaxInflight))
 			return 0
 		}
-		g.shadow.Store(0)
 		return p.MaxInflight
 	}
-	g.shadow.Store(0)
 	d := g.adapt.Load()
 	if d == nil {
 		d = g.newAdaptation(*p.Auto)
@@ -391,6 +413,12 @@ func (g *Gate) refuse(reason Reason) *Throttle { return g.refuseWith(reason, g.j
 func (g *Gate) refuseWith(reason Reason, j jitter) *Throttle {
 	w := word(g.word.Load())
 	t := &Throttle{Reason: reason, Limit: w.limit(), Remaining: max(w.limit()-w.inflight(), 0)}
+	if s := g.binding.Load(); s != nil && reason != ReasonDraining {
+		t.Limit = int(s.limit.Load())
+		if reason == ReasonMaxInflight {
+			t.Reason = s.reason
+		}
+	}
 	if reason == ReasonDraining {
 		t.RetryAfter = retryAfter(0, 0, 0, 0, &j) // another instance may have a slot already
 	} else {

@@ -37,6 +37,20 @@ func (h *highWater) record(now time.Duration, n int) {
 	}
 }
 
+// recent is the greatest number in flight of late: within the present second, and the
+// one before until half of the present one is over.
+func (h *highWater) recent(now time.Duration, inflight int) int {
+	second := uint64(now/time.Second) + 1
+	high := inflight
+	for back := range uint64(2) {
+		v := h.buckets[(second-back)%highWaterBuckets].Load()
+		if v>>32 == second-back && v>>32 != 0 && (back == 0 || now%time.Second < time.Second/2) {
+			high = max(high, int(v&0xffffffff))
+		}
+	}
+	return high
+}
+
 func (h *highWater) read(now time.Duration, inflight int) int {
 	second := uint64(now/time.Second) + 1
 	oldest := uint64(0)

@@ -11,13 +11,16 @@ func (g *Gate) overflow(ctx context.Context, call *Call, s *Slot, now time.Durat
 	if word(g.word.Load()).draining() {
 		return 0, g.refuse(ReasonDraining)
 	}
+	if g.binding.Load() != nil {
+		g.starve()
+	}
 	p := g.policy.Load()
 	o, patience := call.Overflow, p.QueueTimeout
 	if call.Priority <= Async {
 		o, patience = OverflowWait, 0
 	} else {
 		g.cutAsync(now)
-		if d := g.adapt.Load(); d != nil {
+		if d := g.adapt.Load(); d != nil && g.binding.Load() == nil {
 			d.wasLimited()
 		}
 		if o == OverflowDefault {

@@ -4,7 +4,7 @@ import "time"
 
 // Snapshot is the Gate's state at one moment.
 type Snapshot struct {
-	Limit      int // 0 is no limit
+	Limit      int // of this Gate alone, beside what it shares with others; 0 is none
 	Inflight   int
 	Async      int // of those in flight, the ones of priority Async
 	Waiting    int // those of priority Async are not counted: they wait without a client
@@ -28,7 +28,7 @@ func (g *Gate) Snapshot() Snapshot {
 	w := word(g.word.Load())
 	r := g.meter.read(g.now)
 	s := Snapshot{
-		Limit:        w.limit(),
+		Limit:        int(g.own.Load()),
 		Inflight:     w.inflight(),
 		Async:        int(g.asyncRunning.Load()),
 		Waiting:      int(g.waiting.Load()),

@@ -17,6 +17,8 @@ const (
 	ReasonRate         Reason = "rate"          // too many calls in a time, of its route or its caller
 	ReasonRamp         Reason = "ramp"          // in flight would grow faster than it may
 	ReasonCaller       Reason = "caller"        // its caller has its share already
+	ReasonFunction     Reason = "function"      // its function has, everywhere together, what it may have
+	ReasonAccount      Reason = "account"       // so have the functions of its account
 	ReasonPriority     Reason = "priority"      // gave its place in the queue to a call of a higher level
 	ReasonLoop         Reason = "loop"          // has passed the function too often: it calls itself
 	ReasonDraining     Reason = "draining"      // the sidecar is about to stop
@@ -26,12 +28,14 @@ const (
 // exist before the first refusal.
 func Reasons() []Reason { return slices.Clone(reasons[:]) }
 
-var reasons = [...]Reason{ReasonMaxInflight, ReasonQueueFull, ReasonQueueTimeout, ReasonRate, ReasonRamp, ReasonCaller, ReasonPriority, ReasonLoop, ReasonDraining}
+var reasons = [...]Reason{
+	ReasonMaxInflight, ReasonQueueFull, ReasonQueueTimeout, ReasonRate, ReasonRamp, ReasonCaller, ReasonFunction, ReasonAccount, ReasonPriority, ReasonLoop, ReasonDraining,
+}
 
 // DryRunReasons lists the Reasons of limits that can be in dry run.
 func DryRunReasons() []Reason { return slices.Clone(dryReasons[:]) }
 
-var dryReasons = [...]Reason{ReasonMaxInflight, ReasonRate, ReasonRamp, ReasonCaller}
+var dryReasons = [...]Reason{ReasonMaxInflight, ReasonRate, ReasonRamp, ReasonCaller, ReasonFunction, ReasonAccount}
 
 // Throttle is a refusal: the error that Enter returns for a call that may not
 // run now.

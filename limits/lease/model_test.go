@@ -1,0 +1,361 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"weir/limits"
+)
+
+// ledger is a Store in memory.
+type ledger struct {
+	record   *Record
+	revision uint64
+	writes   int
+}
+
+func (l *ledger) Get(context.Context) (*Record, uint64, error) { return clone(l.record), l.revision, nil }
+
+func (l *ledger) Put(_ context.Context, r *Record, revision uint64) (uint64, error) {
+	if have := l.revision; revision != have {
+		return 0, ErrConflict
+	}
+	decoded, err := Decode(r.Encode())
+	if err != nil {
+		panic(err)
+	}
+	l.record, l.revision = decoded, l.revision+1
+	l.writes++
+	return l.revision, nil
+}
+
+func clone(r *Record) *Record {
+	if r == nil {
+		return nil
+	}
+	c := *r
+	c.Members = slices.Clone(r.Members)
+	return &c
+}
+
+// part is a Part on a clock of its own.
+type part struct {
+	now      func() time.Time
+	bound    limits.Bound
+	inflight int
+	starved  uint64
+	peak     int
+}
+
+func (p *part) Demand() limits.Demand {
+	return limits.Demand{Inflight: p.inflight, Peak: max(p.peak, p.inflight), Starved: p.starved}
+}
+
+func (p *part) Bind(b limits.Bound) int { p.bound = b; return p.inflight }
+
+func (p *part) allowed() int {
+	if p.bound.Until.IsZero() || p.now().Before(p.bound.Until) {
+		return p.bound.Slots
+	}
+	return 0
+}
+
+// world is some holders, a ledger that fails, and time.
+type world struct {
+	t       *rapid.T
+	limit   int
+	now     time.Duration
+	ledger  ledger
+	delayed []write // that nobody knows the outcome of, and that may arrive yet
+	down    bool
+	up      time.Duration // since when it is not
+	members []*member
+	made    int
+	outage  OnOutage
+}
+
+type write struct {
+	record   *Record
+	revision uint64
+}
+
+// member is a holder at some point of its way: what it has read or sent is on its way.
+type member struct {
+	*holder
+	part    *part
+	drift   float64
+	offset  time.Duration
+	paused  bool
+	cut     bool
+	wants   int
+	got     *Record
+	rev     uint64
+	next    *Record
+	sent    time.Time
+	phase   phase
+	written uint64
+	looked  time.Duration
+}
+
+type phase int
+
+const (
+	idle phase = iota
+	reading
+	writing
+	answered
+)
+
+const modelLease = 5 * time.Second
+
+func (w *world) clock(m *member) func() time.Time {
+	return func() time.Time {
+		return time.Unix(1_700_000_000, 0).Add(m.offset + time.Duration(float64(w.now)*(1+m.drift)))
+	}
+}
+
+func (w *world) join() {
+	w.made++
+	m := &member{
+		drift:  rapid.Float64Range(-0.08, 0.08).Draw(w.t, "drift"),
+		offset: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(w.t, "offset")),
+		wants:  rapid.IntRange(0, 2*w.limit).Draw(w.t, "wants"),
+	}
+	m.part = &part{now: w.clock(m)}
+	m.holder = newHolder(fmt.Sprint("m", w.made), modelLease, m.part, Config{Limit: w.limit, OnOutage: w.outage})
+	w.members = append(w.members, m)
+}
+
+// pick is some member that runs, nil for none.
+func (w *world) pick(name string) *member {
+	var can []*member
+	for _, m := range w.members {
+		if !m.paused {
+			can = append(can, m)
+		}
+	}
+	if len(can) == 0 {
+		return nil
+	}
+	return can[rapid.IntRange(0, len(can)-1).Draw(w.t, name)]
+}
+
+// step takes a member one step further.
+func (w *world) step(m *member) {
+	now := m.part.now
+	reach := !w.down && !m.cut
+	switch m.phase {
+	case idle:
+		if !reach {
+			m.failed(now(), 600*time.Millisecond, true)
+			return
+		}
+		m.got, m.rev, _ = w.ledger.Get(context.Background())
+		m.phase, m.looked = reading, w.now
+	case reading:
+		m.next = m.observe(now(), clone(m.got), m.rev)
+		if m.next == nil {
+			m.phase = idle
+			return
+		}
+		m.sent, m.phase = now(), writing
+	case writing:
+		if !reach {
+			if rapid.Bool().Draw(w.t, "late") {
+				w.delayed = append(w.delayed, write{clone(m.next), m.rev})
+			}
+			m.failed(now(), 600*time.Millisecond, false)
+			m.phase = idle
+			return
+		}
+		var err error
+		if m.written, err = w.ledger.Put(context.Background(), m.next, m.rev); err != nil {
+			m.phase = idle
+			return
+		}
+		m.phase = answered
+	case answered:
+		if !reach && rapid.Bool().Draw(w.t, "answer lost") {
+			m.failed(now(), 600*time.Millisecond, false)
+		} else {
+			m.succeeded(m.sent, m.written)
+		}
+		m.phase = idle
+	}
+}
+
+// arrive lets a delayed write reach the ledger.
+func (w *world) arrive() {
+	if w.down || len(w.delayed) == 0 {
+		return
+	}
+	d := w.delayed[0]
+	w.delayed = w.delayed[1:]
+	_, _ = w.ledger.Put(context.Background(), d.record, d.revision)
+}
+
+// calls begins and ends some at a member.
+func (w *world) calls(m *member) {
+	p := m.part
+	p.inflight -= rapid.IntRange(0, p.inflight).Draw(w.t, "end")
+	p.peak = p.inflight
+	for p.inflight < m.wants && p.inflight < w.limit*2 {
+		if p.inflight >= p.allowed() {
+			p.starved++
+			break
+		}
+		p.inflight++
+	}
+	p.peak = max(p.peak, p.inflight)
+}
+
+func (w *world) check(t *rapid.T) {
+	sum := 0
+	var all []string
+	for _, m := range w.members {
+		sum += m.part.allowed()
+		all = append(all, fmt.Sprintf("%s %d (runs %d, outage %v)", m.id, m.part.allowed(), m.part.inflight, m.holder.outage))
+	}
+	if sum > w.limit {
+		t.Fatalf("at %v the members may run %d together, the limit is %d: %v\nrecord %+v", w.now, sum, w.limit, all, w.ledger.record)
+	}
+}
+
+func (w *world) actions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"": w.check,
+		"round": func(t *rapid.T) { // everybody who can looks at the ledger
+			for _, m := range w.members {
+				if m.paused {
+					continue
+				}
+				w.calls(m)
+				for range rapid.IntRange(1, 8).Draw(t, "steps") {
+					w.step(m)
+					w.check(t)
+				}
+			}
+			w.now += time.Duration(rapid.IntRange(1, 500).Draw(t, "ms")) * time.Millisecond
+		},
+		"step": func(t *rapid.T) {
+			if m := w.pick("who"); m != nil {
+				w.step(m)
+			}
+		},
+		"calls": func(t *rapid.T) {
+			if m := w.pick("who"); m != nil {
+				m.wants = rapid.IntRange(0, 2*w.limit).Draw(t, "wants")
+				w.calls(m)
+			}
+		},
+		"time": func(t *rapid.T) {
+			w.now += time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond
+		},
+		// An outage ends for long enough that whoever is not stopped notices.
+		"outage": func(t *rapid.T) {
+			noticed := !slices.ContainsFunc(w.members, func(m *member) bool { return !m.paused && m.looked < w.up })
+			switch {
+			case w.down:
+				w.down, w.up = false, w.now
+			case noticed && w.now-w.up > 1500*time.Millisecond:
+				w.down = true
+			}
+		},
+		"late":   func(t *rapid.T) { w.arrive() },
+	}
+}
+
+func newWorld(t *rapid.T, o OnOutage) *world {
+	w := &world{t: t, limit: rapid.IntRange(1, 40).Draw(t, "limit"), outage: o}
+	for range rapid.IntRange(1, 6).Draw(t, "members") {
+		w.join()
+	}
+	return w
+}
+
+// Whatever happens to members, network and server: closed is never above the limit.
+func TestClosedIsNeverAboveTheLimit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, OutageClosed)
+		a := w.actions()
+		a["cut"] = func(t *rapid.T) {
+			if m := w.pick("who"); m != nil {
+				m.cut = !m.cut
+			}
+		}
+		a["pause"] = func(t *rapid.T) {
+			m := w.members[rapid.IntRange(0, len(w.members)-1).Draw(t, "who")]
+			m.paused = !m.paused
+		}
+		a["kill"] = func(t *rapid.T) {
+			if len(w.members) > 1 {
+				i := rapid.IntRange(0, len(w.members)-1).Draw(t, "who")
+				w.members = slices.Delete(w.members, i, i+1)
+			}
+		}
+		a["join"] = func(t *rapid.T) {
+			if len(w.members) < 8 {
+				w.join()
+			}
+		}
+		t.Repeat(a)
+	})
+}
+
+// Who loses the ledger together with all others does not exceed the limit with them,
+// nor when it comes back, whoever was stopped meanwhile.
+func TestSharesOfAnOutageAddUpToTheLimit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, OutageShare)
+		w.settle()
+		a := w.actions()
+		a["pause"] = func(t *rapid.T) {
+			m := w.members[rapid.IntRange(0, len(w.members)-1).Draw(t, "who")]
+			m.paused = !m.paused
+		}
+		t.Repeat(a)
+	})
+}
+
+// settle lets all get to know each other.
+func (w *world) settle() {
+	for range 30 {
+		for _, m := range w.members {
+			for range 4 {
+				w.step(m)
+			}
+		}
+		w.now += 200 * time.Millisecond
+	}
+	for _, m := range w.members {
+		for m.phase != idle {
+			w.step(m)
+		}
+	}
+}
+
+// A ledger that is lost is restored before anybody takes what others held.
+func TestALostLedgerIsRestored(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, OutageClosed)
+		w.settle()
+		a := w.actions()
+		delete(a, "time")
+		older := w.ledger
+		a["lose"] = func(t *rapid.T) { w.ledger = ledger{} }
+		a["keep"] = func(t *rapid.T) { older = ledger{record: clone(w.ledger.record), revision: w.ledger.revision} }
+		// Who has seen nothing later cannot tell an older record from the present one.
+		a["set back"] = func(t *rapid.T) {
+			if slices.ContainsFunc(w.members, func(m *member) bool { return m.revision <= older.revision }) {
+				return
+			}
+			w.ledger = ledger{record: clone(older.record), revision: older.revision}
+		}
+		t.Repeat(a)
+	})
+}

@@ -1,0 +1,20 @@
+package lease
+
+import (
+	"context"
+	"errors"
+)
+
+// Store keeps the record of one shared limit, where all that share it can get at it.
+type Store interface {
+	// Get returns the record and its revision; a nil record where there is none. What it
+	// returns need not be the latest: a write that was made for an older one is refused.
+	Get(ctx context.Context) (*Record, uint64, error)
+	// Put writes the record in place of the one of that revision, 0 for none, and
+	// returns its own. It is ErrConflict where another has been written meanwhile.
+	// After any other error it may have been written, or may be yet.
+	Put(ctx context.Context, r *Record, revision uint64) (uint64, error)
+}
+
+// ErrConflict says that the record is no longer the one that a change was made for.
+var ErrConflict = errors.New("lease: the record has changed meanwhile")
