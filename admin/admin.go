@@ -30,6 +30,8 @@ type Options struct {
 	// Failure returns what is wrong with the function, "" if nothing is.
 	Failure func() string
 	Limits  func() api.Limits
+	// SharedLimits gives those that are shared with other sidecars; nil for none.
+	SharedLimits func() []api.SharedLimit
 	// ChangeLimits changes limits, all or none. An error of a value's is
 	// config.Errors.
 	ChangeLimits func(api.LimitsChange) error
@@ -112,9 +114,16 @@ func (a *Admin) State(ctx context.Context) (*api.State, error) {
 		ConcurrencySeconds: g.ConcurrencySeconds, MeanDurationSeconds: g.MeanDuration.Seconds(),
 		Requests:  api.Requests{Total: t.Requests, ByCodeClass: t.ByCodeClass, ByOrigin: t.ByOrigin},
 		Throttles: throttles(t.Throttles),
-		Limits:    a.o.Limits(), Async: a.async(ctx),
+		Limits:    a.o.Limits(), SharedLimits: a.sharedLimits(), Async: a.async(ctx),
 		Second: a.watch.latest(),
 	}, nil
+}
+
+func (a *Admin) sharedLimits() []api.SharedLimit {
+	if a.o.SharedLimits == nil {
+		return nil
+	}
+	return a.o.SharedLimits()
 }
 
 // History implements api.Service.

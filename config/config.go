@@ -77,6 +77,20 @@ type Limits struct {
 	QueueTimeout       time.Duration
 	QueueOrder         QueueOrder
 
+	// FunctionMaxInflight is of all sidecars of the function together; 0 is none.
+	FunctionMaxInflight int
+	// Account names what the function's account shares AccountMaxInflight with; empty for
+	// none.
+	Account            string
+	AccountMaxInflight int
+	// OnOutage says what of both may be used while NATS cannot be reached, LeaseTime how
+	// long what a dead sidecar held is kept for it.
+	OnOutage  OnOutage
+	LeaseTime time.Duration
+	// NATSURL is where sidecars share limits, empty for nowhere; the next are as Async's.
+	NATSURL, NATSCredentials, NATSCA string
+	NATSReplicas                     int
+
 	Rate          Rate // of all requests; the zero value is none
 	Ramp          int  // requests at once more than of late that may come each minute; 0 is off
 	RampRetention time.Duration
@@ -100,6 +114,25 @@ type Callers struct {
 	Remembered  int
 	DryRun      bool // of the two above
 }
+
+// leastShared is the lower of the function's and the account's limit, 0 for none.
+func (l *Limits) leastShared() int {
+	n := l.FunctionMaxInflight
+	if l.Account != "" && (n == 0 || l.AccountMaxInflight < n) {
+		n = l.AccountMaxInflight
+	}
+	return n
+}
+
+// OnOutage says what a sidecar may run of a shared limit that it cannot settle with the
+// others.
+type OnOutage string
+
+const (
+	OutageShare  OnOutage = "share"  // an equal share
+	OutageOpen   OnOutage = "open"   // as much as its own limit allows
+	OutageClosed OnOutage = "closed" // nothing
+)
 
 // MaxInflightAuto stands for a limit that is found.
 const MaxInflightAuto = -1

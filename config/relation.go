@@ -38,6 +38,7 @@ func (l *loading) fail(key, format string, args ...any) {
 // relate checks all relations.
 func (l *loading) relate() {
 	l.relateQueue()
+	l.relateShared()
 	l.relateCallers()
 	l.relateAsync()
 	l.relateProbe()
@@ -58,6 +59,7 @@ func (l *loading) relateQueue() {
 	}
 	waits := l.usable("limits.overflow") && limits.Overflow == OverflowWait
 	switch {
+	case limits.MaxInflight == 0 && (!l.usable("limits.function_max_inflight", "limits.account") || limits.leastShared() > 0):
 	case limits.MaxInflight == 0:
 		const why = "without a limit nothing ever waits; set a limit, or overflow reject"
 		if waits {
@@ -77,6 +79,36 @@ func (l *loading) relateQueue() {
 				l.mistakes.add(r.name+".overflow", r.parts["overflow"], "cannot be wait while %s: nothing could wait", l.other("limits.queue_depth"))
 			}
 		}
+	}
+}
+
+// relateShared checks the limits that sidecars share.
+func (l *loading) relateShared() {
+	limits := l.config.Limits
+	if !l.usable("limits.nats_url", "async.nats_url") {
+		return
+	}
+	if limits.NATSURL == "" {
+		const why = "cannot be set without limits.nats_url: sidecars share it there"
+		if l.usable("limits.function_max_inflight") && limits.FunctionMaxInflight > 0 {
+			l.fail("limits.function_max_inflight", why)
+		}
+		if l.usable("limits.account") && limits.Account != "" {
+			l.fail("limits.account", why)
+		}
+		for key, set := range map[string]bool{
+			"limits.nats_credentials": limits.NATSCredentials != "", "limits.nats_ca": limits.NATSCA != "", "limits.nats_replicas": limits.NATSReplicas > 1,
+		} {
+			if set && l.explicit(key) && l.usable(key) {
+				l.fail(key, "cannot be set without limits.nats_url")
+			}
+		}
+	}
+	if l.usable("limits.account", "limits.account_max_inflight") && limits.Account == "" && limits.AccountMaxInflight != Default().Limits.AccountMaxInflight {
+		l.fail("limits.account_max_inflight", "cannot be set without limits.account, the account whose functions share it")
+	}
+	if l.usable("limits.nats_ca") && l.explicit("limits.nats_ca") && limits.NATSCA != "" {
+		l.certificates("limits.nats_ca", limits.NATSCA)
 	}
 }
 

@@ -64,8 +64,11 @@ var settings = []*setting{
 		value: number(func(c *Config) *int { return &c.Limits.QueueDepth }, maxInflightMost*queueDepthFactor, "requests"),
 		derive: func(c *Config) {
 			c.Limits.QueueDepth = c.Limits.MaxInflight * queueDepthFactor
-			if c.Limits.MaxInflight == MaxInflightAuto {
+			switch {
+			case c.Limits.MaxInflight == MaxInflightAuto:
 				c.Limits.QueueDepth = c.Limits.MaxInflightCeiling * queueDepthFactor
+			case c.Limits.MaxInflight == 0:
+				c.Limits.QueueDepth = min(c.Limits.leastShared(), maxInflightMost) * queueDepthFactor
 			}
 		},
 	},
@@ -90,6 +93,55 @@ var settings = []*setting{
 		value: choice(func(c *Config) *QueueOrder { return &c.Limits.QueueOrder }, string(QueueAdaptive), string(QueueFIFO)),
 	},
 	{
+		flag: "function-max-inflight", key: "limits.function_max_inflight", def: "0",
+		usage: "requests running at once in all sidecars of the function together, whatever its versions; 0 is no such limit; with limits.nats_url",
+		value: number(func(c *Config) *int { return &c.Limits.FunctionMaxInflight }, maxInflightMost, "requests"),
+	},
+	{
+		flag: "account", key: "limits.account", def: "", fixed: true,
+		usage: "name of the account that the function belongs to: its functions share limits.account_max_inflight, and functions of other accounts may have the same name; empty for none",
+		value: text(kindText, func(c *Config) *string { return &c.Limits.Account }, checkAccount),
+	},
+	{
+		flag: "account-max-inflight", key: "limits.account_max_inflight", def: "100",
+		usage: "requests running at once in all functions of limits.account together",
+		value: between(func(c *Config) *int { return &c.Limits.AccountMaxInflight }, 1, maxInflightMost, "requests"),
+	},
+	{
+		flag: "on-outage", key: "limits.on_outage", def: string(OutageShare),
+		usage: "what a sidecar may run of the function's and the account's limit while NATS cannot be reached and its lease has ended: share (an equal share by the members last known), open (all that limits.max_inflight allows) or closed (nothing)",
+		value: choice(func(c *Config) *OnOutage { return &c.Limits.OnOutage }, string(OutageShare), string(OutageOpen), string(OutageClosed)),
+	},
+	{
+		flag: "lease-time", key: "limits.lease_time", def: "5s", fixed: true,
+		usage: "time after which others may use what a sidecar that died held of the function's and the account's limit; the same for all sidecars",
+		value: duration(func(c *Config) *time.Duration { return &c.Limits.LeaseTime }, time.Second),
+	},
+	{
+		flag: "limits-nats-url", key: "limits.nats_url", def: "async.nats_url", fixed: true,
+		usage:  "URL of the NATS server or cluster, with JetStream, over which sidecars share limits, several separated by commas",
+		value:  text(kindURL, func(c *Config) *string { return &c.Limits.NATSURL }, checkNATSURL),
+		derive: func(c *Config) { c.Limits.NATSURL = c.Async.NATSURL },
+	},
+	{
+		flag: "limits-nats-credentials", key: "limits.nats_credentials", def: "async.nats_credentials", fixed: true,
+		usage:  "credentials file for that server",
+		value:  text(kindFile, func(c *Config) *string { return &c.Limits.NATSCredentials }, checkFile),
+		derive: func(c *Config) { c.Limits.NATSCredentials = c.Async.NATSCredentials },
+	},
+	{
+		flag: "limits-nats-ca", key: "limits.nats_ca", def: "async.nats_ca", fixed: true,
+		usage:  "PEM file of the authorities to trust for that server; empty for the system's",
+		value:  text(kindFile, func(c *Config) *string { return &c.Limits.NATSCA }, checkFile),
+		derive: func(c *Config) { c.Limits.NATSCA = c.Async.NATSCA },
+	},
+	{
+		flag: "limits-nats-replicas", key: "limits.nats_replicas", def: "async.nats_replicas", fixed: true,
+		usage:  "servers of the cluster that keep the leases, 1 to 5",
+		value:  between(func(c *Config) *int { return &c.Limits.NATSReplicas }, 1, 5, "servers"),
+		derive: func(c *Config) { c.Limits.NATSReplicas = c.Async.NATSReplicas },
+	},
+	{
 		flag: "rate", key: "limits.rate", def: "0",
 		usage: "requests in a time, such as 100/s or 500/m, with a burst as large unless it is given as in 10/s+50; 0 is off",
 		value: rateValue(func(c *Config) *Rate { return &c.Limits.Rate }),
@@ -106,7 +158,7 @@ var settings = []*setting{
 	},
 	{
 		flag: "enforce", key: "limits.enforce", def: "true",
-		usage: "false only counts what max_inflight, rate and ramp would refuse, in weir_throttles_dry_run_total",
+		usage: "false only counts what max_inflight, the function's and the account's limit, rate and ramp would refuse, in weir_throttles_dry_run_total",
 		value: enforced(func(c *Config) *bool { return &c.Limits.DryRun }),
 	},
 	{

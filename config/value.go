@@ -208,6 +208,14 @@ func checkFile(text string) error {
 	return nil
 }
 
+// checkAccount checks the name of an account; "" is none.
+func checkAccount(text string) error {
+	if text == "" {
+		return nil
+	}
+	return checkName(text)
+}
+
 // checkName checks what becomes the value of a metric label, a token of a queue
 // subject and part of a path, so it holds nothing that any of these treats
 // specially.

@@ -19,7 +19,7 @@ var fromScrape = []string{"job", "instance", "namespace"}
 // Prometheus' own.
 func exportedMetrics(t *testing.T) map[string][]string {
 	t.Helper()
-	m := metrics.New(metrics.Options{Function: "f", Gate: func() limits.Snapshot { return limits.Snapshot{} }, Async: func() metrics.AsyncSnapshot { return metrics.AsyncSnapshot{Up: true} }})
+	m := metrics.New(metrics.Options{Function: "f", Gate: func() limits.Snapshot { return limits.Snapshot{} }, Async: func() metrics.AsyncSnapshot { return metrics.AsyncSnapshot{Up: true} }, Leases: func() []metrics.LeaseSnapshot { return []metrics.LeaseSnapshot{{Scope: "function"}} }})
 	families, err := m.Registry().Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -114,6 +114,7 @@ func TestDashboardsNeedNoRules(t *testing.T) {
 func TestEveryReasonIsAccountedFor(t *testing.T) {
 	capacity := map[limits.Reason]bool{
 		limits.ReasonMaxInflight: true, limits.ReasonQueueFull: true, limits.ReasonQueueTimeout: true, limits.ReasonPriority: true, limits.ReasonRamp: true,
+		limits.ReasonFunction: true, limits.ReasonAccount: true,
 		limits.ReasonRate:   false,
 		limits.ReasonCaller: false, limits.ReasonLoop: false, limits.ReasonDraining: false,
 	}

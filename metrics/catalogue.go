@@ -34,6 +34,10 @@ const (
 	nameConcurrency       = "weir_concurrency_seconds_total"
 	nameHighWater         = "weir_inflight_high_water"
 	nameWaiting           = "weir_waiting_requests"
+	nameLeaseSlots        = "weir_lease_slots"
+	nameLeaseLimit        = "weir_lease_limit"
+	nameLeaseMembers      = "weir_lease_members"
+	nameLeaseStoreUp      = "weir_lease_store_up"
 	nameRequestDuration   = "weir_request_duration_seconds"
 	nameUpstreamDuration  = "weir_upstream_duration_seconds"
 	nameQueueWait         = "weir_queue_wait_seconds"
@@ -63,7 +67,7 @@ const (
 var catalogue = []Definition{
 	{nameRequests, Counter, []string{"mode", "code_class", "origin"}, "Requests that were admitted and ended, or that weir could not forward, by mode (sync, async), class of the status code and origin of the outcome: function, weir (could not reach it, timed out) or client (left early). Refused requests are not in it."},
 	{nameThrottles, Counter, []string{"reason"}, "Requests that were refused, by reason."},
-	{nameDryRun, Counter, []string{"reason"}, "Requests that a limit in dry run would have refused, by reason: max_inflight, rate, ramp, caller. They were let in, and count as all others do."},
+	{nameDryRun, Counter, []string{"reason"}, "Requests that a limit in dry run would have refused, by reason: max_inflight, rate, ramp, caller, function, account. They were let in, and count as all others do."},
 	{nameInflight, Gauge, nil, "Requests running now."},
 	{nameLimit, Gauge, nil, "Requests that may run at once; 0 means that there is no limit."},
 	{nameRunning, Gauge, []string{"version"}, "Slots executing a request now, by version of the function."},
@@ -74,6 +78,10 @@ var catalogue = []Definition{
 	{nameUpstreamDuration, Histogram, nil, "Time from handing a request to the function to the end of its answer."},
 	{nameQueueWait, Histogram, nil, "Time spent waiting for a slot, of requests that had to wait, admitted or refused in the end."},
 	{nameProxyOverhead, Histogram, nil, "Time that weir itself added: the request's duration less waiting and the function's."},
+	{nameLeaseSlots, Gauge, []string{"scope"}, "Slots that this sidecar holds of a limit that it shares, by scope: function, account. What all hold adds up to no more than the limit. With such a limit only, as all of weir_lease_*."},
+	{nameLeaseLimit, Gauge, []string{"scope"}, "The shared limit in force: the lowest that one of those who share it is configured with."},
+	{nameLeaseMembers, Gauge, []string{"scope"}, "Sidecars that share the limit, as this one last knew."},
+	{nameLeaseStoreUp, Gauge, []string{"scope"}, "Whether the NATS server that keeps the leases of the limit can be reached: 1 or 0."},
 	{nameUpstreamUp, Gauge, nil, "Whether the last probe reached the function: 1 or 0."},
 	{nameReloadSuccessful, Gauge, nil, "Whether the last load of the configuration succeeded: 1 or 0."},
 	{nameReloadSuccessTime, Gauge, nil, "When the configuration in force was loaded, in seconds since the epoch."},

@@ -25,6 +25,8 @@ type Options struct {
 	// Async is read at scrape time; nil where there is no queue, and then none of its
 	// metrics.
 	Async func() AsyncSnapshot
+	// Leases is read at scrape time; nil where nothing can be shared.
+	Leases func() []LeaseSnapshot
 }
 
 // Metrics counts for one function. Make one with New; it is safe for concurrent
@@ -62,6 +64,9 @@ func New(o Options) *Metrics {
 		newGateCollector(o.Gate, o.FunctionVersion),
 	)
 
+	if o.Leases != nil {
+		r.MustRegister(newLeaseCollector(o.Leases))
+	}
 	if o.Async != nil {
 		r.MustRegister(newAsyncCollector(o.Async))
 	}

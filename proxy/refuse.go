@@ -60,7 +60,7 @@ const (
 // policyName is the quota's name in the RateLimit fields.
 func policyName(why limits.Reason) string {
 	switch why {
-	case limits.ReasonCaller, limits.ReasonRate, limits.ReasonRamp:
+	case limits.ReasonCaller, limits.ReasonRate, limits.ReasonRamp, limits.ReasonAccount:
 		return string(why)
 	}
 	return "function"
@@ -190,6 +190,10 @@ func detail(err error) string {
 			return fmt.Sprintf("The function goes beyond the %d requests at once that it had of late more slowly than asked.", throttle.Limit)
 		case limits.ReasonCaller:
 			return "The caller has its share of the function's slots already."
+		case limits.ReasonFunction:
+			return fmt.Sprintf("The function may run %d requests at once, everywhere together, and no more of them here now.", throttle.Limit)
+		case limits.ReasonAccount:
+			return fmt.Sprintf("The functions of the account may run %d requests at once together, and no more of them here now.", throttle.Limit)
 		case limits.ReasonPriority:
 			return "Its place in the function's queue went to a request of higher priority."
 		case limits.ReasonLoop:

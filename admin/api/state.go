@@ -33,6 +33,8 @@ type State struct {
 	Requests  Requests          `json:"requests"`
 	Throttles map[string]uint64 `json:"throttles"` // since the start, by reason
 	Limits    Limits            `json:"limits"`
+	// SharedLimits are those that this sidecar shares with others.
+	SharedLimits []SharedLimit `json:"shared_limits,omitempty"`
 	// Async is nil where asynchronous calls are switched off.
 	Async *Async `json:"async,omitempty"`
 	// Second is the last whole second.
@@ -50,6 +52,21 @@ type Upstream struct {
 	URL     string `json:"url"`
 	Up      bool   `json:"up"`                // as the last probe found it
 	Failure string `json:"failure,omitempty"` // of that probe
+}
+
+// SharedLimit is a limit that sidecars share, and this one's part of it.
+type SharedLimit struct {
+	Scope string `json:"scope"` // function, account
+	Held  int    `json:"held"`  // slots that this sidecar may use
+	// Limit is the one in force, the lowest that a member is configured with;
+	// Configured this sidecar's.
+	Limit      int  `json:"limit"`
+	Configured int  `json:"configured"`
+	Free       int  `json:"free"`    // slots that nobody held, as last known
+	Members    int  `json:"members"` // this one included, as last known
+	StoreUp    bool `json:"store_up"`
+	// Outage is limits.on_outage while that decides, empty while a lease does.
+	Outage string `json:"outage,omitempty"`
 }
 
 // Requests counts since the start, as weir_requests_total does: without those

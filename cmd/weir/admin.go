@@ -45,7 +45,7 @@ func (s *sidecar) newOperations(loaded *config.Loaded) error {
 		Function: api.Function{Name: c.Function.Name, Version: c.Function.Version}, Upstream: c.Upstream.URL(),
 		Gate: s.gate.Snapshot, Totals: s.metrics.Totals, Running: s.running,
 		NotReady: s.notReady, Failure: s.prober.Failure,
-		Limits: s.limits, ChangeLimits: s.changeLimits, Drain: s.refuse,
+		Limits: s.limits, SharedLimits: s.shared.state, ChangeLimits: s.changeLimits, Drain: s.refuse,
 		ClientCertificates: c.Admin.TLSClientCA != "", Log: s.log,
 	}
 	if s.async != nil {

@@ -89,6 +89,7 @@ func (s *sidecar) run(loaded *config.Loaded) (int, error) {
 	}
 	go s.prober.Run(ctx)
 	s.watch(ctx, loaded, hup)
+	s.shared.await()
 	s.serveData()
 	manager := systemd.New(s.log)
 	manager.Ready("serving on " + s.data.Addr().String())

@@ -41,6 +41,7 @@ type sidecar struct {
 
 	operations operations
 	async      *async // nil where it is not asked for
+	shared     *sharedLimits
 }
 
 // newSidecar opens the ports and joins the rooms; nothing is served yet. On an
@@ -52,6 +53,14 @@ func newSidecar(loaded *config.Loaded, log *slog.Logger, level *slog.LevelVar) (
 	if s.gate, err = limits.NewGate(policy(c)); err != nil {
 		return nil, err
 	}
+	if s.shared, err = newSharedLimits(c, s.gate, log); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.shared.close()
+		}
+	}()
 	if c.Async.Enabled {
 		if s.async, err = newAsync(c, s.gate, log); err != nil {
 			return nil, err
@@ -64,7 +73,7 @@ func newSidecar(loaded *config.Loaded, log *slog.Logger, level *slog.LevelVar) (
 	}
 	s.metrics = metrics.New(metrics.Options{
 		Function: c.Function.Name, FunctionVersion: c.Function.Version, BuildVersion: buildVersion(),
-		OpenFaaS: c.Metrics.Compat == "openfaas", Gate: s.gate.Snapshot, Async: s.async.metrics(),
+		OpenFaaS: c.Metrics.Compat == "openfaas", Gate: s.gate.Snapshot, Async: s.async.metrics(), Leases: s.shared.metrics(),
 	})
 	s.metrics.Reloaded(time.Now(), true)
 	if s.upstream, err = proxy.NewUpstream(proxy.UpstreamOptions{
@@ -202,6 +211,9 @@ func (s *sidecar) use(c *config.Config) error {
 	if err := s.gate.SetPolicy(policy(c)); err != nil {
 		return err
 	}
+	if err := s.shared.configure(c); err != nil {
+		return err
+	}
 	s.proxy.Configure(settings(c, s.rates))
 	if s.async != nil {
 		s.async.queue.Configure(asyncPolicy(c))
@@ -287,5 +299,6 @@ func (s *sidecar) close() {
 	if err := s.async.close(); err != nil {
 		s.log.Error("the queue of asynchronous calls did not close cleanly", "err", err)
 	}
+	s.shared.close()
 	s.upstream.Close()
 }

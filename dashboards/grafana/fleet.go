@@ -10,6 +10,7 @@ const (
 // the reasons that there are.
 const byReason = "Refusals a second. max_inflight, queue_full, queue_timeout: too little capacity; so is priority, a place in line given to a more important call. " +
 	"rate: more requests in a time than limits.rate, a route or a caller may make; ramp: more at once than may be added in a minute. " +
+	"function, account: what a function or an account may run everywhere together is used up; raise that limit, or see which instances hold it (weir_lease_slots). " +
 	"caller: one caller has its share already; ask it to slow down, or give it more. " +
 	"loop: the function calls itself; see what it calls, and max_loop. " +
 	"draining: instances that end are still sent requests; see whether their endpoint is withdrawn in time (drain.delay)."

@@ -105,6 +105,16 @@ func functionRefusals(s selection) []panel {
 		newGraph("Refused, by instance",
 			"Share of each instance's requests that it refused. One that refuses while others have slots free: balance by least requests, or let callers try again elsewhere.",
 			unitShare, query("A", s.refused("instance"), "{{instance}}")).limits(warnAt(0.01, 0.1)).wide(12),
+		newGraph("Shared limits: held, and the limit",
+			"Slots that all instances hold of a limit that they share (limits.function_max_inflight, limits.account_max_inflight), and the limit. Held near the limit: it is used up. Nothing: none is shared.",
+			unitCount, queries(
+				[2]string{sum("scope", s.gauge("weir_lease_slots", "")), "{{scope}} held"},
+				[2]string{"max by (scope) (" + s.gauge("weir_lease_limit", "") + ")", "{{scope}} limit"})...).wide(12),
+		newGraph("Shared limits: members, and those that reach NATS",
+			"Instances that share a limit, as the one knows that counts most, and how many reach the server that keeps their leases. Those that do not go by limits.on_outage once their lease has ended (runbook: WeirLeasesUnreachable).",
+			unitCount, queries(
+				[2]string{"max by (scope) (" + s.gauge("weir_lease_members", "") + ")", "{{scope}} members"},
+				[2]string{sum("scope", s.gauge("weir_lease_store_up", "")), "{{scope}} reach NATS"})...).wide(12),
 		newGraph("Time waiting for a slot",
 			"Of requests that had to wait, admitted or refused in the end; nothing where none waited. p95 near queue.timeout: they wait in vain; lower the queue's depth, or add capacity (runbook: WeirWaitingTooLong).",
 			unitSeconds, queries(

@@ -19,7 +19,7 @@ const (
 )
 
 func alerts() []group {
-	return []group{throttling(), function(), async(), weir()}
+	return []group{throttling(), leases(), function(), async(), weir()}
 }
 
 // throttling is about too little capacity.

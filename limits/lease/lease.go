@@ -126,15 +126,15 @@ func (l *Lease) Snapshot() Snapshot {
 	return s
 }
 
-// Run holds the lease until ctx ends, and then gives it back. Once it has looked at the
-// ledger for the first time it closes ready.
+// Run holds the lease until ctx ends, and then gives it back. It closes ready once it
+// has a first part, which may be none, or has found that the ledger cannot be reached.
 func (l *Lease) Run(ctx context.Context, ready chan<- struct{}) {
 	defer l.leave()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var last time.Time
 	took := true
-	for first := true; ; first = false {
+	for {
 		select {
 		case <-ctx.Done():
 			return
@@ -158,11 +158,19 @@ func (l *Lease) Run(ctx context.Context, ready chan<- struct{}) {
 		}
 		took = l.step(ctx)
 		last = time.Now()
-		if first && ready != nil {
+		if ready != nil && !l.waits() {
 			close(ready)
+			ready = nil
 		}
 		timer.Reset(spread(l.poll()))
 	}
+}
+
+// waits reports whether a first part is not decided on yet.
+func (l *Lease) waits() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed.IsZero() && (l.holder.newcomer || l.holder.wrote.IsZero())
 }
 
 // poll is when to look again.

@@ -19,7 +19,9 @@ type ledger struct {
 	writes   int
 }
 
-func (l *ledger) Get(context.Context) (*Record, uint64, error) { return clone(l.record), l.revision, nil }
+func (l *ledger) Get(context.Context) (*Record, uint64, error) {
+	return clone(l.record), l.revision, nil
+}
 
 func (l *ledger) Put(_ context.Context, r *Record, revision uint64) (uint64, error) {
 	if have := l.revision; revision != have {
@@ -266,7 +268,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 				w.down = true
 			}
 		},
-		"late":   func(t *rapid.T) { w.arrive() },
+		"late": func(t *rapid.T) { w.arrive() },
 	}
 }
 

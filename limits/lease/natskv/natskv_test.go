@@ -1,0 +1,98 @@
+package natskv
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"go.uber.org/goleak"
+
+	"weir/limits/lease"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func serve(t *testing.T) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the server does not start")
+	}
+	return s
+}
+
+func TestARecordIsChangedByCompareAndSet(t *testing.T) {
+	s := serve(t)
+	open := func() *Client {
+		c, err := Open(Options{URL: s.ClientURL(), Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return c
+	}
+	c := open()
+	one, two := c.Store("function", "f.v1"), open().Store("function", "f.v1")
+	ctx := t.Context()
+	if r, rev, err := one.Get(ctx); r != nil || rev != 0 || err != nil {
+		t.Fatalf("%+v %d %v", r, rev, err)
+	}
+	r := &lease.Record{Epoch: "e", Members: []lease.Member{{ID: "a", Beat: 1, Slots: 3, Limit: 10}}}
+	first, err := one.Put(ctx, r, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := two.Put(ctx, r, 0); !errors.Is(err, lease.ErrConflict) {
+		t.Errorf("a record that is there was made anew: %v", err)
+	}
+	got, rev, err := two.Get(ctx)
+	if err != nil || rev != first || len(got.Members) != 1 || got.Members[0] != r.Members[0] {
+		t.Fatalf("%+v %d %v", got, rev, err)
+	}
+	if _, err := two.Put(ctx, r, rev); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.Put(ctx, r, first); !errors.Is(err, lease.ErrConflict) {
+		t.Errorf("an older record was replaced: %v", err)
+	}
+	if r, _, err := c.Store("function", "other").Get(ctx); r != nil || err != nil {
+		t.Errorf("another limit has %+v, %v", r, err)
+	}
+
+	// Somebody else's entry is an error, and stays.
+	kv, err := c.bucket(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.PutString(ctx, "function/f.v1", "hello"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := one.Get(ctx); !errors.Is(err, lease.ErrRecord) {
+		t.Errorf("read: %v", err)
+	}
+
+	// A bucket that is gone is made anew.
+	if err := c.js.DeleteKeyValue(ctx, Bucket); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		r, rev, err := one.Get(ctx)
+		if err == nil && r == nil && rev == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v %d %v", r, rev, err)
+		}
+	}
+	if _, err := one.Put(ctx, r, 0); err != nil {
+		t.Error(err)
+	}
+}
