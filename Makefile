@@ -177,6 +177,11 @@ idle: ## measure memory and CPU of a sidecar that has nothing to do
 storm: ## a million calls through the limits, cancelled, panicking, while all settings change
 	go test -race -run TestEverythingAtOnce -count 1 -v ./limits -calls 1000000
 
+.PHONY: leases
+leases: ## ten sidecars share a limit over NATS; one is killed, NATS ends and comes back; then the model, at length
+	go test -count 1 -v -run TestManySidecarsShareOneLimit ./e2e -leases-for 10s
+	go test -count 1 ./limits/lease -rapid.checks=10000
+
 .PHONY: sim
 sim: ## simulate the limits beside others, and write docs/limits.md with its plots
 	go test -run TestReport -count 1 -timeout 20m ./limits/sim -update

@@ -5,6 +5,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"weir/limits/ramp"
+	"weir/limits/rate"
 )
 
 func TestASharedLimitBoundsAGate(t *testing.T) {
@@ -96,9 +99,14 @@ func TestASharedLimitInDryRunOnlyCounts(t *testing.T) {
 	}
 }
 
-// BenchmarkEnterLeaveShared is one with everything configured.
-func BenchmarkEnterLeaveShared(b *testing.B) {
-	g := newGate(b, Policy{MaxInflight: 100})
+// BenchmarkEnterLeaveEverything has everything configured.
+func BenchmarkEnterLeaveEverything(b *testing.B) {
+	much := rate.Limit{Calls: 1_000_000_000, Period: time.Second, Burst: 1_000_000_000}
+	g := newGate(b, Policy{
+		Auto: &Auto{Min: 50, Ceiling: 1000}, Rate: much, Ramp: ramp.Policy{PerMinute: 1000, Retention: time.Minute},
+		Callers: &Callers{MaxInflight: 1000, Rate: much, Remembered: 10_000},
+	})
+	call := &Call{Caller: "somebody", Rate: NewRate(much)}
 	for _, why := range []Reason{ReasonFunction, ReasonAccount} {
 		g.Share(why).Bind(Bound{Slots: 50, Until: time.Now().Add(time.Hour), Limit: 100})
 	}
@@ -106,7 +114,7 @@ func BenchmarkEnterLeaveShared(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		var s Slot
 		for pb.Next() {
-			if err := g.Enter(context.Background(), &Call{}, &s); err != nil {
+			if err := g.Enter(context.Background(), call, &s); err != nil {
 				b.Error(err)
 				return
 			}
