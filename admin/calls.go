@@ -18,6 +18,7 @@ import (
 type Queue interface {
 	Snapshot(context.Context) queue.Snapshot
 	Record(context.Context, queue.ID) (*queue.Record, error)
+	Callback(context.Context, *queue.Record) (*queue.DeliveryRecord, error)
 	Calls(ctx context.Context, state queue.State, cursor string, limit int) ([]*queue.Record, string, error)
 	Cancel(context.Context, queue.ID) (*queue.Record, error)
 	DeadLetters(ctx context.Context, cursor string, limit int) ([]*queue.Record, string, error)
@@ -91,7 +92,22 @@ func (a *Admin) queueError(err error) error {
 
 // Call implements api.Service.
 func (a *Admin) Call(ctx context.Context, q api.CallQuery) (*api.Call, error) {
-	return a.call(q, func(id queue.ID) (*queue.Record, error) { return a.o.Queue.Record(ctx, id) })
+	var callback *api.Callback
+	c, err := a.call(q, func(id queue.ID) (*queue.Record, error) {
+		r, err := a.o.Queue.Record(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		d, err := a.o.Queue.Callback(ctx, r)
+		if d != nil {
+			callback = &api.Callback{State: string(d.State), Attempts: d.Attempts, LastError: d.LastError, NextAttemptAt: d.NextAttemptAt, DeliveredAt: d.DeliveredAt}
+		}
+		return r, err
+	})
+	if c != nil {
+		c.Callback = callback
+	}
+	return c, err
 }
 
 // CancelCall implements api.Service.

@@ -39,6 +39,10 @@ func (q *queueStub) Record(_ context.Context, id queue.ID) (*queue.Record, error
 	return nil, queue.ErrNotFound
 }
 
+func (q *queueStub) Callback(_ context.Context, r *queue.Record) (*queue.DeliveryRecord, error) {
+	return &queue.DeliveryRecord{Call: r.ID, State: queue.DeliveryPending, Attempts: 2, LastError: "the receiver answered 503"}, q.down
+}
+
 func (q *queueStub) Cancel(ctx context.Context, id queue.ID) (*queue.Record, error) {
 	r, err := q.Record(ctx, id)
 	if err != nil {
@@ -254,7 +258,7 @@ func TestErrorsOfTheQueue(t *testing.T) {
 	o.Queue = q
 	a := New(o)
 	id := api.CallQuery{ID: string(q.letters[0].ID)}
-	if c, err := a.Call(t.Context(), id); err != nil || c.ID != id.ID || c.State != "failed" {
+	if c, err := a.Call(t.Context(), id); err != nil || c.ID != id.ID || c.State != "failed" || !reflect.DeepEqual(c.Callback, &api.Callback{State: "pending", Attempts: 2, LastError: "the receiver answered 503"}) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, err := a.CancelCall(t.Context(), id); !errors.Is(err, api.ErrNotNow) || !strings.HasSuffix(err.Error(), "it is failed") {

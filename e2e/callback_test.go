@@ -15,9 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -323,15 +321,7 @@ func TestDestinationsAreTold(t *testing.T) {
 // A subject that no stream takes is told once there is one.
 func TestADestinationIsASubject(t *testing.T) {
 	t.Parallel()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true, SyncAlways: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(time.Minute) {
-		t.Fatal("the NATS server does not start")
-	}
+	s := startNATS(t)
 	f := newAsyncFunction(t)
 	w := start(t, "--upstream="+f.url(), "--function=fn", "--async", "--nats-url="+s.ClientURL(), "--async-on-success=nats://orders.done",
 		"--async-destination-body=response", "--async-events=cloudevents", "--async-backoff=10ms", "--async-backoff-max=50ms", "--webhook-backoff-max=50ms")

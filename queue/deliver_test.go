@@ -105,7 +105,7 @@ func TestWhatIsOwedSurvivesARestart(t *testing.T) {
 	b.run()
 	b.until("it was tried", func() bool { return len(m.seen()) > 0 })
 	b.until("that is on record", func() bool {
-		r, err := b.queue.Callback(b.ctx(), id)
+		r, err := b.store.Delivery(b.ctx(), id, queue.ToCallback)
 		return err == nil && r.State == queue.DeliveryPending && r.Attempts > 0 && r.LastError == "503"
 	})
 	b.close()
@@ -116,7 +116,7 @@ func TestWhatIsOwedSurvivesARestart(t *testing.T) {
 	b.open()
 	go b.queue.Deliver(context.Background())
 	b.until("it is delivered", func() bool {
-		r, err := b.queue.Callback(b.ctx(), id)
+		r, err := b.store.Delivery(b.ctx(), id, queue.ToCallback)
 		return err == nil && r.State == queue.DeliveryDone && !r.DeliveredAt.IsZero()
 	})
 	all := m.seen()
@@ -150,8 +150,9 @@ func TestACancelledCallIsNotToldOf(t *testing.T) {
 	m := &mailbox{}
 	b.tell(m)
 	id := b.enqueueFor("x", "https://c.example/")
-	if r := b.record(id); !r.Callback {
-		t.Error("the record does not say that its caller is to be told")
+	r := b.record(id)
+	if d, err := b.queue.Callback(b.ctx(), r); err != nil || d == nil || d.State != queue.DeliveryWaiting {
+		t.Errorf("before it has ended: %+v, %v", d, err)
 	}
 	if _, err := b.queue.Cancel(b.ctx(), id); err != nil {
 		t.Fatal(err)
@@ -161,8 +162,8 @@ func TestACancelledCallIsNotToldOf(t *testing.T) {
 		s := b.queue.Snapshot(b.ctx())
 		return s.Up && s.Waiting+s.Held+s.Running == 0
 	})
-	if n := len(m.seen()); n != 0 {
-		t.Errorf("%d were told", n)
+	if d, err := b.queue.Callback(b.ctx(), b.record(id)); err != nil || d != nil || len(m.seen()) != 0 {
+		t.Errorf("%d were told; %+v, %v", len(m.seen()), d, err)
 	}
 }
 

@@ -113,6 +113,7 @@ func (d *Delivery) UnmarshalBinary(b []byte) error {
 type DeliveryState string
 
 const (
+	DeliveryWaiting   DeliveryState = "waiting"   // the call has not ended yet; of no record
 	DeliveryPending   DeliveryState = "pending"   // it has been or will be tried
 	DeliveryDone      DeliveryState = "delivered" // its receiver has taken it
 	DeliveryAbandoned DeliveryState = "failed"    // given up
@@ -214,10 +215,20 @@ func (q *Queue) owe(change *Change, p *Policy, c *Call, last *Response) {
 	}
 }
 
-// Callback tells how the delivery of a call's outcome to its caller stands, or
-// ErrNotFound where none is owed, or it is not known any more.
-func (q *Queue) Callback(ctx context.Context, id ID) (*DeliveryRecord, error) {
-	return q.store.Delivery(ctx, id, ToCallback)
+// Callback tells how the delivery of a call's outcome to its caller stands; nil where
+// none is owed, or it is not known any more.
+func (q *Queue) Callback(ctx context.Context, r *Record) (*DeliveryRecord, error) {
+	switch {
+	case !r.Callback || r.State == Cancelled: // who takes a call back is told so there and then
+		return nil, nil
+	case !r.State.Final():
+		return &DeliveryRecord{Call: r.ID, To: ToCallback, Ticket: r.Ticket, State: DeliveryWaiting}, nil
+	}
+	d, err := q.store.Delivery(ctx, r.ID, ToCallback)
+	if errors.Is(err, ErrNotFound) { // it was kept for a shorter time, or nobody is told here
+		return nil, nil
+	}
+	return d, err
 }
 
 // delivered tells the verdict on an attempt.

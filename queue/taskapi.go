@@ -31,32 +31,21 @@ type task struct {
 
 // callback is how the delivery of a call's outcome to its caller stands.
 type callback struct {
-	State         string    `json:"state"` // "waiting" until the call has ended, or a DeliveryState
-	Attempts      int       `json:"attempts"`
-	LastError     string    `json:"last_error,omitempty"`
-	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
-	DeliveredAt   time.Time `json:"delivered_at,omitzero"`
+	State         DeliveryState `json:"state"`
+	Attempts      int           `json:"attempts"`
+	LastError     string        `json:"last_error,omitempty"`
+	NextAttemptAt time.Time     `json:"next_attempt_at,omitzero"`
+	DeliveredAt   time.Time     `json:"delivered_at,omitzero"`
 }
 
 // taskOf gives a call as its caller sees it.
 func (q *Queue) taskOf(ctx context.Context, r *Record) (*task, error) {
 	t := taskOf(r)
-	switch {
-	case !r.Callback || r.State == Cancelled: // who takes a call back is told so there and then
-		return t, nil
-	case !r.State.Final():
-		t.Callback = &callback{State: "waiting"}
-		return t, nil
+	d, err := q.Callback(ctx, r)
+	if d != nil {
+		t.Callback = &callback{d.State, d.Attempts, d.LastError, d.NextAttemptAt, d.DeliveredAt}
 	}
-	d, err := q.Callback(ctx, r.ID)
-	if errors.Is(err, ErrNotFound) { // it was kept for a shorter time, or nobody is told here
-		return t, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	t.Callback = &callback{string(d.State), d.Attempts, d.LastError, d.NextAttemptAt, d.DeliveredAt}
-	return t, nil
+	return t, err
 }
 
 func taskOf(r *Record) *task {

@@ -37,6 +37,18 @@ type Call struct {
 	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
 	StatusCode    int       `json:"status_code,omitempty"` // of the latest answer
 	Error         string    `json:"error,omitempty"`       // why the latest attempt, or the call, failed
+	// Callback is how the delivery of the outcome to the caller stands, nil where none
+	// is owed, or it is not known any more. Lists leave it out.
+	Callback *Callback `json:"callback,omitempty"`
+}
+
+// Callback is how it stands with telling a caller what became of its call.
+type Callback struct {
+	State         string    `json:"state"`    // waiting (for the call's end), pending, delivered or failed
+	Attempts      int       `json:"attempts"` // at telling it
+	LastError     string    `json:"last_error,omitempty"`
+	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
+	DeliveredAt   time.Time `json:"delivered_at,omitzero"`
 }
 
 // CallQuery names a call.

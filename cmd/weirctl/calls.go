@@ -171,6 +171,15 @@ func callRows(c *api.Call) [][]string {
 	if c.Error != "" {
 		rows = append(rows, []string{"error", c.Error})
 	}
+	if b := c.Callback; b != nil {
+		rows = append(rows, []string{"callback", fmt.Sprintf("%s, attempts %d", b.State, b.Attempts)})
+		if !b.NextAttemptAt.IsZero() {
+			rows = append(rows, []string{"callback next", moment(b.NextAttemptAt)})
+		}
+		if b.LastError != "" {
+			rows = append(rows, []string{"callback error", b.LastError})
+		}
+	}
 	return rows
 }
 
