@@ -383,9 +383,7 @@ func (s *Store) entryMessage(c *queue.Change) *nats.Msg {
 	}
 	m.Data = data
 	if !c.At.IsZero() {
-		set(m, schedule, "@at "+c.At.UTC().Format(time.RFC3339Nano))
-		set(m, scheduleTarget, m.Subject)
-		m.Subject = s.names.due(call.ID)
+		s.scheduleAt(m, s.names.due(call.ID), c.At)
 	}
 	return m
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -43,14 +44,18 @@ func (i *inbox) ask(ctx context.Context, nc *nats.Conn, subject string, request 
 	return nil, err
 }
 
-// Fetch implements queue.Store. Entries of bundles in hand come first. An entry that cannot be read is left where it is,
-// held until its time lapses, and an error: it is nobody's to throw away.
+// Fetch implements queue.Store. Entries in hand come first. One that cannot be read is
+// left where it is, held until its time lapses, and an error: it is nobody's to throw
+// away.
 func (s *Store) Fetch(ctx context.Context) (*queue.Entry, error) {
 	if err := s.Up(); err != nil {
 		return nil, err
 	}
 	session := s.session.Load()
 	for {
+		if e := session.early.next(time.Now(), s.o.HoldTime); e != nil {
+			return e, nil
+		}
 		if e, err := session.bundles.next(); e != nil || err != nil {
 			return e, err
 		}
@@ -61,8 +66,8 @@ func (s *Store) Fetch(ctx context.Context) (*queue.Entry, error) {
 	}
 }
 
-// fetchMessage fetches an entry, or a bundle: again is true where its entries are in
-// hand then.
+// fetchMessage fetches an entry, or a bundle: again is true where what came is in hand
+// then.
 func (s *Store) fetchMessage(ctx context.Context, session *session) (_ *queue.Entry, again bool, _ error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.WriteTimeout)
 	defer cancel()
@@ -94,7 +99,15 @@ func (s *Store) fetchMessage(ctx context.Context, session *session) (_ *queue.En
 	if e.Call, e.Ticket, err = readEntry(m.Header, m.Data); err != nil {
 		return nil, false, fmt.Errorf("jetstream: the entry at %d: %w", e.Place, err)
 	}
+	due, err := dueOf(m.Header)
+	if err != nil {
+		return nil, false, fmt.Errorf("jetstream: the entry at %d: %w", e.Place, err)
+	}
 	session.held.Add(1)
+	if now := time.Now(); due.After(now) {
+		session.early.add(e, due, now)
+		return nil, true, nil
+	}
 	return e, false, nil
 }
 

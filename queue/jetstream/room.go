@@ -58,7 +58,7 @@ func (s *Store) Pending(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	session := s.session.Load()
-	if session.bundles.ready() {
+	if session.bundles.ready() || session.early.ready(time.Now()) {
 		return true, nil
 	}
 	held := session.held.Load()

@@ -26,6 +26,7 @@ type session struct {
 	letters inbox        // where fetched deliveries arrive
 	held    atomic.Int64 // messages fetched here whose end is not yet told
 	bundles bundles
+	early   early
 	// returned is true where one was given back and not looked for since.
 	returned atomic.Bool
 }

@@ -268,6 +268,7 @@ func (s *Store) Close() error {
 			ctx, cancel := context.WithTimeout(context.Background(), s.o.WriteTimeout)
 			err = s.session.Load().bundles.writeProgress(ctx, s.names)
 			cancel()
+			s.session.Load().early.returnAll()
 		}
 		s.session.Load().close()
 		err = errors.Join(err, s.unlock())
