@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -96,30 +97,63 @@ func (s *Store) sweep() {
 }
 
 // sweepBodies removes bodies older than age whose call has ended for good, or was
-// never accepted.
+// never accepted, also those of which there is only a part.
 func (s *Store) sweepBodies(ctx context.Context, age time.Duration) (removed int, err error) {
 	objects := s.session.Load().objects
-	list, err := objects.List(ctx)
-	if errors.Is(err, jetstream.ErrNoObjectsFound) {
-		return 0, nil
-	}
+	stream, err := s.session.Load().js.Stream(ctx, "OBJ_"+s.names.objects)
 	if err != nil {
+		return 0, fmt.Errorf("jetstream: looking for bodies: %w", err)
+	}
+	list, err := objects.List(ctx)
+	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return 0, fmt.Errorf("jetstream: listing bodies: %w", err)
 	}
+	whole := map[string]bool{}
 	for _, o := range list {
+		whole[o.NUID] = true
 		id, ok := queue.ParseID(o.Name)
 		if !ok || time.Since(o.ModTime) < age {
 			continue
 		}
 		needed, err := s.needsBody(ctx, id)
 		if err != nil {
-			return removed, err
+			return 0, err
 		}
 		if needed {
 			continue
 		}
-		if err := objects.Delete(ctx, o.Name); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
-			return removed, fmt.Errorf("jetstream: removing the body of %s: %w", id, err)
+		// Not by deleting the object, which leaves a mark behind for ever. Its parts are
+		// swept below, also where weir dies here.
+		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(s.names.object(o.Name))); err != nil {
+			return 0, fmt.Errorf("jetstream: removing the body of %s: %w", id, err)
+		}
+		delete(whole, o.NUID)
+	}
+	return s.sweepParts(ctx, stream, age, whole)
+}
+
+// sweepParts removes the parts that no object refers to any more, or ever did: an object
+// store writes the object behind its parts, and a weir may die in between.
+func (s *Store) sweepParts(ctx context.Context, stream jetstream.Stream, age time.Duration, whole map[string]bool) (removed int, err error) {
+	prefix := "$O." + s.names.objects + ".C."
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
+	if err != nil {
+		return 0, fmt.Errorf("jetstream: looking for parts of bodies: %w", err)
+	}
+	for subject := range info.State.Subjects {
+		if whole[strings.TrimPrefix(subject, prefix)] {
+			continue
+		}
+		// One that is being written is younger than age.
+		last, err := stream.GetLastMsgForSubject(ctx, subject)
+		if notFound(err) || err == nil && time.Since(last.Time) < age {
+			continue
+		}
+		if err == nil {
+			err = stream.Purge(ctx, jetstream.WithPurgeSubject(subject))
+		}
+		if err != nil {
+			return removed, fmt.Errorf("jetstream: removing parts of a body: %w", err)
 		}
 		removed++
 	}

@@ -20,6 +20,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(bodiesDir); dir != "" {
+		fmt.Fprintln(os.Stderr, storeBodies(dir))
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if err := faults.Remove(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"strconv"
 	"strings"
@@ -54,6 +55,12 @@ func (n names) later(id queue.ID, to queue.Audience) string {
 
 func (n names) note(id queue.ID, to queue.Audience) string {
 	return n.prefix + "note." + string(id) + "-" + string(to)
+}
+
+// object is the subject under which an object store keeps what it knows of an object
+// (NATS ADR-20).
+func (n names) object(name string) string {
+	return "$O." + n.objects + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
 }
 
 // key names a caller's key, which may hold anything.
