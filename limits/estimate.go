@@ -18,18 +18,21 @@ type estimate struct {
 	// square is the mean of the squares of those that ended, in seconds squared,
 	// weighted as mean is.
 	square float64
+	rate   float64 // of calls that end, a second, of the last second or so
 
-	// direct is the part of those that entered that found a free slot, up to a moment
-	// when so many had entered, and so many of them been granted a slot in line.
-	direct           float64
-	directAt         time.Duration
-	entered, granted uint64
+	// direct is the part of those that entered that found a free slot, turned the part
+	// of all newcomers that were refused for pressure, up to a moment when so many had
+	// entered, been granted a slot in line, and been refused so.
+	direct, turned               float64
+	directAt                     time.Duration
+	entered, granted, turnedAway uint64
 }
 
 const (
 	estimateEvery    = 100 * time.Millisecond
 	estimateConstant = 10 * time.Second // weight of the past falls to 1/e in this time
-	directWeight     = 3                // so that a sudden overload is known for one after an interval
+	rateConstant     = time.Second
+	directWeight     = 3 // so that a sudden overload is known for one after an interval
 )
 
 // duration returns the estimate, refreshed if it is old. Calls that have been
@@ -41,27 +44,30 @@ func (e *estimate) duration(m *meter, clock func() time.Duration) time.Duration 
 	return e.value
 }
 
-// pace is what the line needs to know, given how many have been granted a slot
-// that they waited for: the mean of those that ended alone, 0 if none has; what
-// duration returns; how long one that is looked at while it runs can be expected to
-// go on: E[S²]/2E[S], the mean for exponential durations and more for less even
-// ones, by which waiting times grow with the unevenness of service (Pollaczek and
-// Khinchine); and which part of the calls found a free slot.
-func (e *estimate) pace(m *meter, clock func() time.Duration, granted uint64) (ended, value, residual time.Duration, direct float64) {
+// pace is what the line needs to know of the past, for a limit and given how many
+// have been granted a slot that they waited for, and refused for pressure.
+func (e *estimate) pace(m *meter, clock func() time.Duration, limit int, granted, turnedAway uint64) pace {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.refresh(m, clock)
-	residual = e.value
+	p := pace{mean: min(e.mean, longestMean), age: min(e.value, longestMean), residual: min(e.value, longestMean), limit: limit}
 	if e.mean > 0 {
-		residual = max(residual, seconds(e.square/2/e.mean.Seconds()))
+		p.residual = min(max(e.value, seconds(e.square/2/e.mean.Seconds())), longestMean)
+		p.drain = p.mean / time.Duration(limit)
+		if e.rate > 0 {
+			p.drain = min(p.drain, seconds(1/e.rate))
+		}
 	}
 	if entered := e.last.ended + uint64(max(e.last.inflight, 0)); entered > e.entered {
 		found := 1 - min(float64(granted-e.granted)/float64(entered-e.entered), 1)
 		past := math.Exp(-directWeight * (e.at - e.directAt).Seconds() / max(pressureMeans*e.value, pressureLeast).Seconds())
 		e.direct = past*e.direct + (1-past)*found
-		e.entered, e.granted, e.directAt = entered, granted, e.at
+		refused := float64(turnedAway - e.turnedAway)
+		e.turned = past*e.turned + (1-past)*refused/(refused+float64(entered-e.entered))
+		e.entered, e.granted, e.turnedAway, e.directAt = entered, granted, turnedAway, e.at
 	}
-	return e.mean, e.value, residual, e.direct
+	p.spare = e.direct > spareDirect && e.turned < spareTurned
+	return p
 }
 
 func (e *estimate) refresh(m *meter, clock func() time.Duration) {
@@ -79,6 +85,10 @@ func (e *estimate) refresh(m *meter, clock func() time.Duration) {
 		}
 		e.mean = seconds(past*e.mean.Seconds() + (1-past)*recent)
 		e.square = past*e.square + (1-past)*square
+	}
+	if span := (now - e.at).Seconds(); span > 0 {
+		past := math.Exp(-span / rateConstant.Seconds())
+		e.rate = past*e.rate + (1-past)*float64(r.ended-e.last.ended)/span
 	}
 	e.value = max(e.mean, time.Nanosecond)
 	if r.inflight > 0 {

@@ -10,6 +10,11 @@ type lane struct {
 	length int // waiters in all of them
 	// spared is when a slot last went to a lower level because nobody was here.
 	spared time.Duration
+	// short is when the line was last short enough to be served in half an interval,
+	// crowded whether it has been too long for one, and crowdedAt since when.
+	short, crowdedAt time.Duration
+	crowded          bool
+	looked           int // the place in flows that overtaken looked at last
 }
 
 func before(a, b *flow) bool {

@@ -6,14 +6,15 @@ import "time"
 //
 // Who is next: the highest level that has somebody; on it the caller who has used
 // least; of that one's calls the oldest, or the newest while that caller's line is
-// under pressure. One slot of ageing goes to a lower level that waits, so that
+// under pressure and too long. One slot of ageing goes to a lower level that waits, so that
 // none starves.
 type line struct {
 	lanes [levels]lane
 	// length counts the synchronous waiters: all but those of the level Async.
 	length int
-	grants uint // to synchronous waiters
-	aged   int  // the level that the last slot out of turn went to
+	grants uint64 // to synchronous waiters
+	turned uint64 // newcomers refused because of pressure
+	aged   int    // the level that the last slot out of turn went to
 	// virtual is the start of service in slot-time of the call served last, and
 	// period the number of the stretch without an empty line: what callers have used
 	// counts within one such stretch. Source: start-time fair queueing (Goyal, Vin,
@@ -41,18 +42,31 @@ func (l *line) push(w *waiter, c *caller) {
 }
 
 // admit puts a newcomer in line, unless there is no place for it, or its turn would
-// not come before its deadline.
+// not come in time: before its deadline as far as can be told, or within the time
+// that it has left, 0 being without bound, by all likelihood.
 func (l *line) admit(level int, c *caller, depth int, deadline bool, left time.Duration, p pace) (*waiter, Reason) {
-	if deadline && p.mean > 0 && l.wait(level, c, &p) > left {
-		return nil, ReasonQueueTimeout
+	if left > 0 && p.drain > 0 {
+		n := l.ahead(level, c, &p) + 1
+		if deadline && p.takes(n) > left || p.takesLeast(n) > left {
+			return nil, ReasonQueueTimeout
+		}
 	}
 	if f := c.flows[level]; f != nil {
-		if f.length == 0 && p.now-f.emptied > p.sojourn(1) {
+		if f.length == 0 && p.now-f.emptied > p.sojourn(1) && p.now-f.turned > p.interval() {
 			f.pressed = false
 		}
 		if l.pressed(f, level, &p) {
 			l.expire(f, level, &p)
+			if f.length >= p.places() {
+				l.turned++
+				f.turned = p.now
+				return nil, ReasonQueueTimeout
+			}
 		}
+	}
+	if l.crowded(level, &p) && l.excess(level, c, &p) {
+		l.turned++
+		return nil, ReasonQueueTimeout
 	}
 	if l.length >= depth && !l.makeRoom(level, c, &p) {
 		return nil, ReasonQueueFull
@@ -60,6 +74,18 @@ func (l *line) admit(level int, c *caller, depth int, deadline bool, left time.D
 	w := newWaiter(level, p.now)
 	l.push(w, c)
 	return w, ""
+}
+
+// start is the start of service in slot-time that one more call of the caller's would
+// have.
+func (l *line) start(c *caller, p *pace) time.Duration {
+	if c.period != l.period {
+		return l.virtual
+	}
+	if c.waiting == 0 {
+		return max(c.used, l.virtual)
+	}
+	return c.used + p.mean*time.Duration(c.waiting)
 }
 
 // remove takes w out.
@@ -107,9 +133,14 @@ func (l *line) grant(p *pace) bool {
 	}
 	lane := &l.lanes[level]
 	f := lane.flows[0]
+	if l.crowded(level, p) {
+		if late := l.overtaken(level, p); late != nil {
+			f = late
+		}
+	}
 	w := f.head
 	pressed := l.pressed(f, level, p)
-	if pressed {
+	if pressed && f.length > p.places() {
 		w = f.tail
 	}
 	c := f.caller
@@ -155,7 +186,7 @@ func (l *line) next() (level int, inTurn bool) {
 
 // expire refuses those in a flow under pressure that have waited too long.
 func (l *line) expire(f *flow, level int, p *pace) {
-	bound := p.sojourn(len(l.lanes[level].flows))
+	bound := p.stale(len(l.lanes[level].flows))
 	for f.length > 0 && p.now-f.head.since > bound {
 		l.refuse(f.head, ReasonQueueTimeout)
 	}
@@ -190,26 +221,23 @@ func (l *line) makeRoom(level int, c *caller, p *pace) bool {
 
 // last is the one in a flow whose turn is furthest away.
 func (l *line) last(f *flow, level int, p *pace) *waiter {
-	if l.pressed(f, level, p) {
+	if l.pressed(f, level, p) && f.length > p.places() {
 		return f.head
 	}
 	return f.tail
 }
 
-// wait estimates how long a newcomer would wait, from below; 0 where nothing is
-// known.
-func (l *line) wait(level int, c *caller, p *pace) time.Duration {
-	ahead := 0
+// ahead is how many at least are served before a newcomer.
+func (l *line) ahead(level int, c *caller, p *pace) int {
+	n := 0
 	for i := range level {
-		ahead += l.lanes[i].length
+		n += l.lanes[i].length
 	}
-	own := c.flows[level]
-	if own == nil || !l.pressed(own, level, p) {
-		n := 0
-		if own != nil {
-			n = own.length
+	own, length := c.flows[level], 0
+	if own != nil {
+		if length = own.length; l.pressed(own, level, p) && length > p.places() {
+			return n
 		}
-		ahead += min(l.lanes[level].length, n*max(len(l.lanes[level].flows), 1))
 	}
-	return p.mean * time.Duration(ahead+1) / time.Duration(p.limit)
+	return n + min(l.lanes[level].length, length*max(len(l.lanes[level].flows), 1))
 }

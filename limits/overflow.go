@@ -72,12 +72,10 @@ func (g *Gate) overflow(ctx context.Context, call *Call, s *Slot, now time.Durat
 
 // pace is how fast the line moves. It needs mu.
 func (g *Gate) pace(w word, now time.Duration) pace {
-	p := g.policy.Load()
-	mean, age, residual, direct := g.estimate.pace(&g.meter, g.now, uint64(g.line.grants))
-	return pace{
-		now: now, mean: min(mean, longestMean), age: min(age, longestMean), residual: min(residual, longestMean), direct: direct, limit: max(w.limit(), 1),
-		timeout: p.QueueTimeout, strict: p.StrictQueue,
-	}
+	policy := g.policy.Load()
+	p := g.estimate.pace(&g.meter, g.now, max(w.limit(), 1), g.line.grants, g.line.turned)
+	p.now, p.timeout, p.strict = now, policy.QueueTimeout, policy.StrictQueue
+	return p
 }
 
 // join takes a slot that came free meanwhile, or appends a waiter to the line.

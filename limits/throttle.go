@@ -13,7 +13,7 @@ type Reason string
 const (
 	ReasonMaxInflight  Reason = "max_inflight"  // every slot is taken
 	ReasonQueueFull    Reason = "queue_full"    // and so is every place to wait
-	ReasonQueueTimeout Reason = "queue_timeout" // waited as long as it might, or would have to wait past its deadline
+	ReasonQueueTimeout Reason = "queue_timeout" // waited as long as it might, or would have to wait longer than it may
 	ReasonRate         Reason = "rate"          // too many calls in a time, of its route or its caller
 	ReasonRamp         Reason = "ramp"          // in flight would grow faster than it may
 	ReasonCaller       Reason = "caller"        // its caller has its share already

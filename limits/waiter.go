@@ -31,10 +31,11 @@ type flow struct {
 	caller     *caller
 	// since is when it last began to have somebody in it.
 	since time.Duration
-	// Whether it is under pressure, since when, and when it last lost somebody then.
-	pressed            bool
-	pressedAt, emptied time.Duration
-	place              int // in the lane's heap
+	// Whether it is under pressure, since when, and when a slot was last given to
+	// somebody in it and a newcomer last refused for it.
+	pressed                    bool
+	pressedAt, emptied, turned time.Duration
+	place                      int // in the lane's heap
 }
 
 func (f *flow) push(w *waiter) {

@@ -50,7 +50,79 @@ func TestGoodputUnderOverload(t *testing.T) {
 				if got := s.Goodput() / capacity; got < row.least {
 					t.Errorf("goodput is %.1f%% of capacity, want at least %.0f%%", 100*got, 100*row.least)
 				}
+				if after := s.RefusedAfter(0.99); after > 0 {
+					t.Errorf("refusals take up to %v, want them at once", after)
+				}
 			})
+		}
+	}
+}
+
+// TestManyCallersUnderOverload: callers told apart, each with so few calls that none
+// of them alone puts the queue under pressure.
+func TestManyCallersUnderOverload(t *testing.T) {
+	const workers = 10
+	const capacity = workers / 0.1
+	for _, callers := range []int{30, 300, 3000} {
+		for _, row := range []struct{ times, least float64 }{{2, 0.95}, {5, 0.92}, {10, 0.90}} {
+			if raced && (callers > 30 || row.times > 2) {
+				continue
+			}
+			t.Run(fmt.Sprintf("%d/%g times", callers, row.times), func(t *testing.T) {
+				t.Parallel()
+				r := bubble(t, func() *Scenario {
+					p := waiting(workers)
+					p.Callers = &limits.Callers{Remembered: 10_000}
+					s := &Scenario{
+						Seed: 1, For: 40 * time.Second, Function: Function{Service: Exponential(100 * time.Millisecond), Workers: workers},
+						Gate: gate(t, p),
+					}
+					for i := range callers {
+						s.Streams = append(s.Streams, Stream{
+							Call: limits.Call{Caller: fmt.Sprint("caller ", i)}, Rate: Steady(row.times * capacity / float64(callers)), Patience: time.Second,
+						})
+					}
+					return s
+				})
+				s := r.Between(10*time.Second, 40*time.Second)
+				t.Logf("goodput %.1f%% of capacity, p50 %v p99 %v, refused %v, after p50 %v p99 %v", 100*s.Goodput()/capacity,
+					s.Latency(0.5), s.Latency(0.99), s.Refused, s.RefusedAfter(0.5), s.RefusedAfter(0.99))
+				if got := s.Goodput() / capacity; got < row.least {
+					t.Errorf("goodput is %.1f%% of capacity, want at least %.0f%%", 100*got, 100*row.least)
+				}
+				if after := s.RefusedAfter(0.99); after > 0 {
+					t.Errorf("refusals take up to %v, want them at once", after)
+				}
+			})
+		}
+	}
+}
+
+// TestABurstThatFitsIsServed: half a second of more than the capacity, again and
+// again, beside little: a queue that drains refuses nobody.
+func TestABurstThatFitsIsServed(t *testing.T) {
+	const workers = 10
+	for name, f := range map[string]Function{
+		"exponential": services["exponential"], "lognormal": services["lognormal"],
+		"bimodal": {Service: Bimodal(time.Millisecond, 500*time.Millisecond, 0.2)},
+	} {
+		f.Workers = workers
+		r := bubble(t, func() *Scenario {
+			return &Scenario{
+				Seed: 2, For: 63 * time.Second, Function: f,
+				Streams: []Stream{{Rate: func(at time.Duration) float64 {
+					if at%(3*time.Second) < 500*time.Millisecond {
+						return 160
+					}
+					return 20
+				}}},
+				Gate: gate(t, waiting(workers)),
+			}
+		})
+		s := r.Between(0, 63*time.Second)
+		t.Logf("%s: %d served, refused %v, p99 %v", name, s.Served, s.Refused, s.Latency(0.99))
+		if s.Refusals() > 0 {
+			t.Errorf("%s: %d refused of bursts that fit", name, s.Refusals())
 		}
 	}
 }
