@@ -6,18 +6,28 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"weir/faults"
 	"weir/limits"
 	"weir/queue"
 	"weir/queue/jetstream"
 )
 
-func verifyNoLeaks(m *testing.M) { goleak.VerifyTestMain(m) }
+func verifyNoLeaks(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := faults.Remove(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		os.Exit(code)
+	}))
+}
 
 const patience = 30 * time.Second
 
@@ -404,6 +414,39 @@ func TestALongRunIsNotRepeated(t *testing.T) {
 	close(b.function.block)
 	if r := b.reaches(id, queue.Succeeded); r.Attempts != 1 || len(b.function.seen()) != 1 {
 		t.Errorf("got %+v, run %d times", r, len(b.function.seen()))
+	}
+}
+
+// Nor by another weir that shares the server.
+func TestALongRunIsNotRepeatedByAnother(t *testing.T) {
+	url := faults.StartNATS(t, "").URL
+	var weirs []*bench
+	for range 2 {
+		b := newBench(t, 3)
+		external, err := jetstream.Open(b.ctx(), jetstream.Options{Function: "f", URL: url, HoldTime: time.Second, WriteTimeout: 20 * time.Second, Log: b.log()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := b.store
+		t.Cleanup(func() {
+			if err := own.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		b.store = external
+		b.on(external)
+		b.function.block = make(chan struct{})
+		b.run()
+		weirs = append(weirs, b)
+	}
+	id := weirs[0].enqueue("long")
+	weirs[0].reaches(id, queue.Running)
+	<-time.After(3 * weirs[0].store.HoldTime())
+	for _, b := range weirs {
+		close(b.function.block)
+	}
+	if r := weirs[1].reaches(id, queue.Succeeded); r.Attempts != 1 || len(weirs[0].function.seen())+len(weirs[1].function.seen()) != 1 {
+		t.Errorf("got %+v, run as %v and %v", r, weirs[0].function.seen(), weirs[1].function.seen())
 	}
 }
 
