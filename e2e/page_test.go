@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -90,7 +92,7 @@ func TestPageShowsTheTrueFigures(t *testing.T) {
 	const running, waiting, refused = 3, 2, 5
 	f := newHolding(t)
 	defer f.letGo()
-	w := start(t, "--upstream="+f.url(), fmt.Sprintf("--max-inflight=%d", running), "--overflow=wait", fmt.Sprintf("--queue-depth=%d", waiting), "--queue-timeout=1h")
+	w := start(t, "--upstream="+f.url(), fmt.Sprintf("--max-inflight=%d", running), "--overflow=wait", fmt.Sprintf("--queue-depth=%d", waiting), "--queue-timeout=1h", "--timeout=0")
 	w.awaitReady(t)
 	c := newClients(t)
 	load := c.keep(t, 2*(running+waiting), func(int, int) string { return "http://" + w.data + "/quick?for=5ms" }, func(status int) time.Duration {
@@ -170,6 +172,66 @@ func TestPageOperatesWeir(t *testing.T) {
 	if strings.Contains(w.log.String(), token) {
 		t.Error("the log holds the token")
 	}
+}
+
+// TestPageRedrivesDeadLetters has dead letters, a call that runs, some that wait, and
+// one for later.
+func TestPageRedrivesDeadLetters(t *testing.T) {
+	t.Parallel()
+	const token, dead = "token-of-the-page-tests", 3
+	file := filepath.Join(t.TempDir(), "token")
+	writeFile(t, file, token)
+	var healthy atomic.Bool
+	hold := make(chan struct{})
+	f := newFunction(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("X-Hold") != "":
+			select {
+			case <-hold:
+			case <-r.Context().Done():
+			}
+		case !healthy.Load():
+			http.Error(w, "not today", http.StatusServiceUnavailable)
+		}
+	}))
+	letGo := sync.OnceFunc(func() { close(hold) })
+	defer letGo()
+	w := start(t, "--upstream="+f.url(), "--max-inflight=1", "--async", "--async-dir="+t.TempDir(), "--async-any-filesystem", "--async-attempts=2", "--async-backoff=1ms", "--admin-token-file="+file)
+	w.awaitReady(t)
+	call := func(target string, fields ...string) string {
+		return accepted(t, ask(t, w, "POST", target, "x", append(fields, "Prefer", "respond-async")...))
+	}
+	var ids []string
+	for n := range dead {
+		ids = append(ids, call(fmt.Sprintf("/orders?n=%d&x=<b>", n)))
+		w.awaitMetric(t, float64(n+1), "weir_dead_letters")
+	}
+	call("/later", "Weir-Delay", "1h")
+	call("/held", "X-Hold", "1")
+	w.awaitMetric(t, 1, "weir_async_running")
+	call("/waits")
+	call("/waits")
+	w.awaitMetric(t, 3, "weir_async_depth")
+	s := inBrowser(t, "letters.mjs", map[string]any{
+		"base": "http://" + w.admin(t) + "/", "metricsAddress": w.metrics, "pictures": os.Getenv("PAGE_PICTURES"), "token": token, "dead": dead, "ids": ids,
+	})
+	for line := range s.lines {
+		if strings.TrimSpace(line) != "heal" {
+			t.Logf("letters.mjs: %s", line)
+			continue
+		}
+		healthy.Store(true)
+		letGo()
+		if _, err := s.stdin.WriteString("done\n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.stdin.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.wait(t)
+	w.awaitMetric(t, 3+dead, "weir_async_succeeded_total")
+	w.awaitMetric(t, 0, "weir_dead_letters")
 }
 
 func TestPageStaysRightForAnHour(t *testing.T) {

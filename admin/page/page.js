@@ -1,5 +1,7 @@
 import { Chart, element } from "./chart.js";
 import { History } from "./history.js";
+import { Letters } from "./letters.js";
+import { keep, set } from "./list.js";
 import { change, follow, get, setToken } from "./sidecar.js";
 
 const $ = (id) => document.getElementById(id);
@@ -104,11 +106,13 @@ function showState(s) {
   text("p50", duration(s.second.p50_seconds));
   text("p99", s.second.p99_seconds === null ? "nobody ended" : `99 %: ${duration(s.second.p99_seconds)}`);
 
-  $("async").hidden = !s.async;
+  $("async").hidden = $("dead").hidden = !s.async;
   if (s.async) {
-    text("async-waiting", s.async.up ? count(s.async.waiting) : "down");
-    text("async-running", count(s.async.running));
-    text("async-more", [s.async.waiting > 0 && `the oldest ${age(s.async.oldest_age_seconds)}`, s.async.dead_letters > 0 && `${count(s.async.dead_letters)} dead letters`].filter(Boolean).join(", "));
+    const a = s.async;
+    text("async-waiting", a.up ? count(a.waiting) : "down");
+    text("async-running", count(a.running));
+    text("async-more", [a.waiting > 0 && `the oldest ${age(a.oldest_age_seconds)}`, a.scheduled > 0 && `${count(a.scheduled)} for later`].filter(Boolean).join(", "));
+    letters.show(a, connection.signal);
   }
 
   const reasons = Object.keys(s.second.throttled).sort();
@@ -136,17 +140,6 @@ function showTotals(s) {
     set(node.firstChild, rows[i][0]);
     set(node.lastChild, rows[i][1].toLocaleString("en"));
   });
-}
-
-const set = (node, value) => {
-  if (node.textContent !== value) node.textContent = value;
-};
-
-// keep makes a list have n children, and fills each.
-function keep(parent, n, make, fill) {
-  while (parent.children.length < n) parent.append(make());
-  while (parent.children.length > n) parent.lastElementChild.remove();
-  for (let i = 0; i < n; i++) fill(parent.children[i], i);
 }
 
 // The table of running requests.
@@ -249,12 +242,20 @@ $("reset").addEventListener("click", () => {
   changeLimits(patch);
 });
 
-$("drain").addEventListener("click", () => {
+// confirmed asks before what cannot be taken back.
+function confirmed(title, what, action) {
+  text("confirm-title", title);
+  text("confirm-what", what);
+  text("confirm-yes", action);
   $("confirm").returnValue = "";
   $("confirm").showModal();
-});
-$("confirm").addEventListener("close", async () => {
-  if ($("confirm").returnValue !== "drain") return;
+  return new Promise((resolve) => $("confirm").addEventListener("close", () => resolve($("confirm").returnValue === "yes"), { once: true }));
+}
+
+const letters = new Letters({ count, age, confirmed });
+
+$("drain").addEventListener("click", async () => {
+  if (!(await confirmed("Drain this sidecar?", "It will refuse every new request. There is no way back but a restart.", "Drain"))) return;
   try {
     const d = await change("POST", "v1/drain", {});
     delete $("drain-said").dataset.bad;

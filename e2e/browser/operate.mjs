@@ -31,6 +31,7 @@ try {
   await page.keyboard.press("Enter");
   await eventually("the right token", () => page.locator("#all").isVisible(), (v) => v);
   await eventually("the limit", () => text("limit"), (t) => t === `of ${limit}`);
+  assert.deepEqual([await page.locator("#async").isVisible(), await page.locator("#dead").isVisible()], [false, false], "there is no queue");
   assert.ok(!page.url().includes(token), "the token is in the address");
   assert.deepEqual(await page.evaluate(() => [Object.keys(localStorage), document.cookie]), [[], ""]);
 
