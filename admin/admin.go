@@ -38,6 +38,9 @@ type Options struct {
 	// Drain begins to drain and returns at once. Once is enough.
 	Drain func()
 
+	// TopCallers tells who uses most, nil where nobody can tell.
+	TopCallers func() []api.Caller
+
 	// Queue is that of asynchronous calls, nil where they are switched off.
 	Queue Queue
 
@@ -114,9 +117,16 @@ func (a *Admin) State(ctx context.Context) (*api.State, error) {
 		ConcurrencySeconds: g.ConcurrencySeconds, MeanDurationSeconds: g.MeanDuration.Seconds(),
 		Requests:  api.Requests{Total: t.Requests, ByCodeClass: t.ByCodeClass, ByOrigin: t.ByOrigin},
 		Throttles: throttles(t.Throttles),
-		Limits:    a.o.Limits(), SharedLimits: a.sharedLimits(), Async: a.async(ctx),
+		Limits:    a.o.Limits(), SharedLimits: a.sharedLimits(), TopCallers: a.topCallers(), Async: a.async(ctx),
 		Second: a.watch.latest(),
 	}, nil
+}
+
+func (a *Admin) topCallers() []api.Caller {
+	if a.o.TopCallers == nil {
+		return nil
+	}
+	return a.o.TopCallers()
 }
 
 func (a *Admin) sharedLimits() []api.SharedLimit {

@@ -35,6 +35,9 @@ type State struct {
 	Limits    Limits            `json:"limits"`
 	// SharedLimits are those that this sidecar shares with others.
 	SharedLimits []SharedLimit `json:"shared_limits,omitempty"`
+	// TopCallers are those that have used most, most first; empty where callers are not
+	// told apart.
+	TopCallers []Caller `json:"top_callers,omitempty"`
 	// Async is nil where asynchronous calls are switched off.
 	Async *Async `json:"async,omitempty"`
 	// Second is the last whole second.
@@ -52,6 +55,16 @@ type Upstream struct {
 	URL     string `json:"url"`
 	Up      bool   `json:"up"`                // as the last probe found it
 	Failure string `json:"failure,omitempty"` // of that probe
+}
+
+// Caller is what one caller uses.
+type Caller struct {
+	// Caller is its key, "" for all requests without one; what may be a secret is hidden
+	// behind a hash.
+	Caller      string     `json:"caller"`
+	Admitted    int        `json:"admitted"` // requests that run or wait
+	SlotSeconds Thousandth `json:"slot_seconds"`
+	Refused     uint64     `json:"refused"` // by limits of its own
 }
 
 // SharedLimit is a limit that sidecars share, and this one's part of it.

@@ -46,6 +46,7 @@ func (s *sidecar) newOperations(loaded *config.Loaded) error {
 		Gate: s.gate.Snapshot, Totals: s.metrics.Totals, Running: s.running,
 		NotReady: s.notReady, Failure: s.prober.Failure,
 		Limits: s.limits, SharedLimits: s.shared.state, ChangeLimits: s.changeLimits, Drain: s.refuse,
+		TopCallers:         s.callers.top,
 		ClientCertificates: c.Admin.TLSClientCA != "", Log: s.log,
 	}
 	if s.async != nil {

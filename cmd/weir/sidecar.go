@@ -42,6 +42,7 @@ type sidecar struct {
 	operations operations
 	async      *async // nil where it is not asked for
 	shared     *sharedLimits
+	callers    *callers
 }
 
 // newSidecar opens the ports and joins the rooms; nothing is served yet. On an
@@ -53,6 +54,8 @@ func newSidecar(loaded *config.Loaded, log *slog.Logger, level *slog.LevelVar) (
 	if s.gate, err = limits.NewGate(policy(c)); err != nil {
 		return nil, err
 	}
+	s.callers = newCallers(s.gate)
+	s.callers.identifiedBy(c.Callers.Kind, c.Callers.Name)
 	if s.shared, err = newSharedLimits(c, s.gate, log); err != nil {
 		return nil, err
 	}
@@ -208,6 +211,7 @@ func (s *sidecar) apply(l *config.Loaded) error {
 
 // use puts a configuration in force, whole or not at all.
 func (s *sidecar) use(c *config.Config) error {
+	s.callers.identifiedBy(c.Callers.Kind, c.Callers.Name) // before any such key is known
 	if err := s.gate.SetPolicy(policy(c)); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,10 +56,26 @@ func stateRows(s *api.State) [][]string {
 		{"requests", fmt.Sprintf("%d ended, %d of them with 5xx", s.Requests.Total, s.Requests.ByCodeClass["5xx"])},
 		{"refused", reasons(s.Throttles)},
 	}
+	if len(s.TopCallers) > 0 {
+		rows = append(rows, []string{"top callers", topCallers(s.TopCallers)})
+	}
 	if s.Async != nil {
 		rows = append(rows, []string{"async", async(s.Async)})
 	}
 	return append(rows, []string{"weir", fmt.Sprintf("%s, up %s", s.Version, s.Time.Sub(s.StartedAt).Round(time.Second))})
+}
+
+// topCallers shows who has used most.
+func topCallers(top []api.Caller) string {
+	var shown []string
+	for _, c := range top[:min(len(top), 5)] {
+		name := strconv.Quote(c.Caller) // whatever a client has sent
+		if c.Caller == "" {
+			name = "without a caller"
+		}
+		shown = append(shown, fmt.Sprintf("%s %.1f slot-seconds, %d inside, %d refused", name, float64(c.SlotSeconds), c.Admitted, c.Refused))
+	}
+	return strings.Join(shown, "; ")
 }
 
 // async shows the queue of asynchronous calls.
