@@ -112,6 +112,7 @@ check-format: $(TOOLS)/gofumpt
 check-modules:
 	go mod tidy -diff
 	go -C tools mod tidy -diff
+	go -C bench/queuefront mod tidy -diff
 
 # Without BUILDFLAGS: what go vet compiles below is then compiled once.
 .PHONY: check-platforms
@@ -150,6 +151,16 @@ queue-proofs: deps ## what the queue promises, at full length, in some minutes: 
 bench: ## measure weir beside HAProxy, nginx and a net/http ReverseProxy, in 12 minutes at most
 	@scripts/install-deps bench
 	go run ./bench $(BENCHFLAGS)
+
+.PHONY: bench-queue
+bench-queue: ## accepted calls a second beside Redis and PostgreSQL behind the same front, in 3 minutes
+	@scripts/install-deps queue
+	cd bench/queuefront && go run . -weir ../.. -out ../QUEUE.md $(BENCHFLAGS)
+
+.PHONY: backlog
+backlog: ## weir with a million calls waiting: memory, restart, rate; in 4 minutes and 2 GB of temporary files
+	@scripts/install-deps queue
+	cd bench/queuefront && go run . -weir ../.. -out ../QUEUE.md -backlog 1000000
 
 .PHONY: bench-micro
 bench-micro: ## what parsing, entering and leaving, observing cost, with allocations
