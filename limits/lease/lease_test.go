@@ -1,0 +1,254 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"weir/limits"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// shared is a ledger that several leases use at once, and that can be out of reach.
+type shared struct {
+	mu sync.Mutex
+	ledger
+	down bool
+}
+
+var errDown = errors.New("out of reach")
+
+func (s *shared) Get(ctx context.Context) (*Record, uint64, error) {
+	time.Sleep(time.Millisecond)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down {
+		return nil, 0, errDown
+	}
+	return s.ledger.Get(ctx)
+}
+
+func (s *shared) Put(ctx context.Context, r *Record, revision uint64) (uint64, error) {
+	time.Sleep(time.Millisecond)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down {
+		return 0, errDown
+	}
+	return s.ledger.Put(ctx, r, revision)
+}
+
+func (s *shared) fail(down bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = down
+}
+
+func (s *shared) written() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writes
+}
+
+// sidecar is a real Gate with a lease, and calls that keep so many of its slots busy as
+// they can get, up to wants.
+type sidecar struct {
+	t      *testing.T
+	gate   *limits.Gate
+	lease  *Lease
+	cancel context.CancelFunc
+	calls  []*limits.Slot
+}
+
+func newSidecar(t *testing.T, s Store, limit int, o OnOutage) *sidecar {
+	t.Helper()
+	g, err := limits.NewGate(limits.Policy{MaxInflight: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := New(Options{
+		Name: "function", Store: s, Part: g.Share(limits.ReasonFunction), Time: 5 * time.Second,
+		Config: Config{Limit: limit, OnOutage: o}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &sidecar{t: t, gate: g, lease: l}
+	var ctx context.Context
+	ctx, c.cancel = context.WithCancel(t.Context())
+	go l.Run(ctx, nil)
+	return c
+}
+
+// want runs as many calls as it can get, up to n, for a while: each for 50 ms.
+func want(d time.Duration, n map[*sidecar]int) {
+	for range d / (50 * time.Millisecond) {
+		for c, n := range n {
+			for _, s := range c.calls {
+				s.Leave(limits.Succeeded)
+			}
+			c.calls = c.calls[:0]
+			for range n {
+				s := &limits.Slot{}
+				if c.gate.Enter(context.Background(), &limits.Call{}, s) != nil {
+					break
+				}
+				c.calls = append(c.calls, s)
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (c *sidecar) held() int { return c.lease.Snapshot().Held }
+
+func TestIdleSlotsMoveToThoseWhoWantThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shared{}
+		a, b, c := newSidecar(t, s, 90, OutageShare), newSidecar(t, s, 90, OutageShare), newSidecar(t, s, 90, OutageShare)
+		want(4*time.Second, map[*sidecar]int{a: 200})
+		if n := a.held(); n != 90 {
+			t.Errorf("alone in wanting any, it has %d of 90", n)
+		}
+		want(6*time.Second, map[*sidecar]int{a: 200, b: 200, c: 10})
+		// What b does not use any more is a's within two seconds.
+		want(2500*time.Millisecond, map[*sidecar]int{a: 200, b: 0, c: 0})
+		if n := a.held(); n < 86 {
+			t.Errorf("alone again it has %d of 90", n)
+		}
+		want(50*time.Millisecond, map[*sidecar]int{a: 0})
+		for _, c := range []*sidecar{a, b, c} {
+			c.cancel()
+		}
+		synctest.Wait()
+		time.Sleep(time.Second)
+		if r, _, _ := s.Get(t.Context()); len(r.Members) != 0 {
+			t.Errorf("%d members are left in the record", len(r.Members))
+		}
+	})
+}
+
+func TestAnOutage(t *testing.T) {
+	for _, c := range []struct {
+		do     OnOutage
+		during int // of a limit of 10, for each of three
+	}{{OutageShare, 3}, {OutageClosed, 0}, {OutageOpen, 1000}} {
+		t.Run(string(c.do), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &shared{}
+				var all []*sidecar
+				load := map[*sidecar]int{}
+				for range 3 {
+					all = append(all, newSidecar(t, s, 10, c.do))
+					load[all[len(all)-1]] = 30
+				}
+				want(4*time.Second, load)
+				s.fail(true)
+				want(10*time.Second, load)
+				sum := 0
+				for _, one := range all {
+					n := len(one.calls)
+					sum += n
+					if c.do == OutageOpen && n != 30 || c.do != OutageOpen && n < c.during {
+						t.Errorf("one runs %d", n)
+					}
+					if snapshot := one.lease.Snapshot(); !snapshot.Outage || snapshot.Up || snapshot.DownFor < 9*time.Second {
+						t.Errorf("%+v", snapshot)
+					}
+				}
+				if c.do == OutageShare && sum != 10 || c.do == OutageClosed && sum != 0 {
+					t.Errorf("they run %d together", sum)
+				}
+				s.fail(false)
+				want(3*time.Second, load)
+				sum = 0
+				for _, one := range all {
+					sum += one.held()
+				}
+				if sum != 10 {
+					t.Errorf("afterwards they hold %d of 10", sum)
+				}
+				want(50*time.Millisecond, map[*sidecar]int{all[0]: 0, all[1]: 0, all[2]: 0})
+				for _, one := range all {
+					one.cancel()
+				}
+				synctest.Wait()
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}
+
+func TestTheLowestLimitHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shared{}
+		a, b := newSidecar(t, s, 20, OutageShare), newSidecar(t, s, 20, OutageShare)
+		load := map[*sidecar]int{a: 50, b: 50}
+		want(3*time.Second, load)
+		sum := func() int { return a.held() + b.held() }
+		if n := sum(); n != 20 {
+			t.Errorf("they hold %d of 20", n)
+		}
+		a.lease.Configure(Config{Limit: 8, OnOutage: OutageShare})
+		want(2*time.Second, load)
+		if x := b.lease.Snapshot(); sum() != 8 || x.InForce != 8 || x.Limit != 20 {
+			t.Errorf("one says 8: they hold %d; %+v", sum(), x)
+		}
+		b.lease.Configure(Config{Limit: 30, OnOutage: OutageShare})
+		want(2*time.Second, load)
+		if n := sum(); n != 8 {
+			t.Errorf("8 and 30: they hold %d", n)
+		}
+		a.lease.Configure(Config{Limit: 30, OnOutage: OutageShare})
+		want(3*time.Second, load)
+		if n := sum(); n != 30 {
+			t.Errorf("both say 30: they hold %d", n)
+		}
+		want(50*time.Millisecond, map[*sidecar]int{a: 0, b: 0})
+		a.cancel()
+		b.cancel()
+		synctest.Wait()
+		time.Sleep(time.Second)
+	})
+}
+
+// Many members at one record do not keep each other from renewing.
+func TestManyMembersRenew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shared{}
+		var all []*sidecar
+		load := map[*sidecar]int{}
+		for range 30 {
+			all = append(all, newSidecar(t, s, 300, OutageClosed))
+			load[all[len(all)-1]] = 20
+		}
+		want(10*time.Second, load)
+		before := s.written()
+		want(10*time.Second, load)
+		sum, least := 0, 300
+		for _, c := range all {
+			sum, least = sum+c.held(), min(least, c.held())
+		}
+		if sum < 285 || least < 8 {
+			t.Errorf("they hold %d of 300 together, one only %d", sum, least)
+		}
+		t.Log(fmt.Sprint("writes a second: ", (s.written()-before)/10))
+		for _, c := range all {
+			load[c] = 0
+		}
+		want(50*time.Millisecond, load)
+		for _, c := range all {
+			c.cancel()
+		}
+		synctest.Wait()
+		time.Sleep(5 * time.Second)
+	})
+}
