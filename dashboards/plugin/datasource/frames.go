@@ -52,9 +52,8 @@ func stateFrame(h *api.History, a about) *data.Frame {
 	for i, ms := range h.Time {
 		times[i] = time.UnixMilli(ms).UTC()
 	}
-	at := data.NewField("time", nil, times)
-	at.Config = &data.FieldConfig{Interval: 1000}
-	frame := data.NewFrame(a.sidecar, at)
+	// Without an interval: Grafana would break lines where a second took a little longer.
+	frame := data.NewFrame(a.sidecar, data.NewField("time", nil, times))
 	frame.Meta = &data.FrameMeta{Type: data.FrameTypeTimeSeriesWide, TypeVersion: data.FrameTypeVersion{0, 1}}
 	add := func(name, unit, description, reason string, value func(i int) *float64) {
 		values := make([]*float64, n)

@@ -142,8 +142,7 @@ func (d *Datasource) state(ctx context.Context, q query) (data.Frames, error) {
 }
 
 func (d *Datasource) stateOf(ctx context.Context, s *sidecar, q query, groups []string) (*data.Frame, error) {
-	// The state has the function's name and the reasons, which the stream has too: a
-	// frame of another form would throw away what a graph shows already.
+	// The history has neither the function's name nor the reasons that refused nobody.
 	state, err := s.client.State(ctx)
 	if err != nil {
 		return nil, err
@@ -160,14 +159,13 @@ func (d *Datasource) stateOf(ctx context.Context, s *sidecar, q query, groups []
 	if len(history.Time) > 0 {
 		oldest = time.UnixMilli(history.Time[0])
 	}
-	frame := stateFrame(cut(history, q.timeRange), about{
-		sidecar: s.name, function: state.Function.Name, groups: groups, reasons: reasons, several: len(d.sidecars) > 1,
-	})
+	c := channel{s, groups}
+	frame := stateFrame(cut(history, q.timeRange), d.about(c, state.Function.Name, reasons))
 	if q.timeRange.From.Before(oldest.Add(-2*time.Second)) && len(history.Time) == api.HistoryLength {
 		frame.AppendNotices(data.Notice{Severity: data.NoticeSeverityInfo, Text: "weir keeps ten minutes; what is older is in Prometheus"})
 	}
 	if q.Live {
-		frame.Meta.Channel = channel{s, groups}.address(d.uid)
+		frame.Meta.Channel = c.address(d.uid)
 	}
 	return frame, nil
 }

@@ -87,15 +87,13 @@ func (d *Datasource) RunStream(ctx context.Context, r *backend.RunStreamRequest,
 			continue // told already, or nothing to break off
 		case u.err != nil:
 			lost = true
-			frame = gap(c, function, reasons, time.Now())
+			frame = gap(d.about(c, function, reasons), time.Now())
 		case u.state.Second.Sequence == 0, u.state.Second.Sequence == last:
 			continue // of its first second nothing is known yet
 		default:
 			lost, last, function = false, u.state.Second.Sequence, u.state.Function.Name
 			reasons = slices.Sorted(maps.Keys(u.state.Throttles))
-			frame = stateFrame(api.NewHistory([]api.Sample{u.state.Second}), about{
-				sidecar: c.sidecar.name, function: function, groups: c.groups, reasons: reasons,
-			})
+			frame = stateFrame(api.NewHistory([]api.Sample{u.state.Second}), d.about(c, function, reasons))
 		}
 		// With its schema each time: who joins later has not seen the first.
 		if err := sender.SendFrame(frame, data.IncludeAll); err != nil {
@@ -104,11 +102,15 @@ func (d *Datasource) RunStream(ctx context.Context, r *backend.RunStreamRequest,
 	}
 }
 
+// about is what the query and the stream of a channel have in common: a frame of another
+// form would throw away what a graph shows already.
+func (d *Datasource) about(c channel, function string, reasons []string) about {
+	return about{sidecar: c.sidecar.name, function: function, groups: c.groups, reasons: reasons, several: len(d.sidecars) > 1}
+}
+
 // gap is a frame without a value, so that a line breaks where nothing is known.
-func gap(c channel, function string, reasons []string, at time.Time) *data.Frame {
-	frame := stateFrame(api.NewHistory([]api.Sample{{Time: at}}), about{
-		sidecar: c.sidecar.name, function: function, groups: c.groups, reasons: reasons,
-	})
+func gap(a about, at time.Time) *data.Frame {
+	frame := stateFrame(api.NewHistory([]api.Sample{{Time: at}}), a)
 	for _, field := range frame.Fields[1:] {
 		field.Set(0, (*float64)(nil))
 	}

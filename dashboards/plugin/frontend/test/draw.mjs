@@ -110,14 +110,14 @@ const scenes = {
     await picture(page, 'panel-before');
     await g.answer([{ url: 'redrive$', data: { redriven: 1 } }]);
     await page.getByLabel(`Redrive ${id(1)}`).click();
-    await page.locator('tr', { hasText: id(1) }).getByRole('button', { name: 'Redrive', exact: true }).last().click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Redrive', exact: true }).click();
     await page.getByText('done').waitFor();
     assert.deepEqual(await g.asked(), [{ method: 'POST', url: `${resource}sidecars/checkout-0/dead-letters/${id(1)}/redrive`, data: {} }]);
     assert.deepEqual((await g.said()).map((s) => [s.type, s.payload?.[0]])[0], ['alert-success', `The call runs again: ${id(1)}`]);
     // The backend refuses, and says why.
     await g.answer([{ url: 'redrive$', status: 403, data: { message: 'this takes the role Editor or Admin' } }]);
     await page.getByLabel(`Redrive ${id(2)}`).click();
-    await page.locator('tr', { hasText: id(2) }).getByRole('button', { name: 'Redrive', exact: true }).last().click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Redrive', exact: true }).click();
     await page.waitForFunction(() => !document.querySelector('button[disabled]'));
     await g.asked();
     assert.deepEqual(await g.said(), [{ type: 'alert-error', payload: ['Redriving failed', 'this takes the role Editor or Admin'] }]);
@@ -144,7 +144,10 @@ const scenes = {
     assert.equal(await page.getByLabel(`Cancel ${id(1)}`).count(), 0);
     await page.getByLabel(`Cancel ${id(0)}`).click();
     await picture(page, 'panel-cancel-asks');
-    await page.locator('tr', { hasText: id(0) }).getByRole('button', { name: 'Cancel', exact: true }).first().click();
+    await page.getByRole('button', { name: 'Keep it' }).click();
+    assert.deepEqual(await g.asked(), []);
+    await page.getByLabel(`Cancel ${id(0)}`).click();
+    await page.getByRole('button', { name: 'Cancel the call' }).click();
     await page.getByText('done').waitFor();
     assert.deepEqual((await g.asked()).map((a) => a.url), [`${resource}sidecars/checkout-0/calls/${id(0)}/cancel`]);
   },

@@ -1,6 +1,6 @@
 import { AppEvents, type PanelProps, dateTimeFormat } from '@grafana/data';
 import { RefreshEvent, config, getAppEvents, getDataSourceSrv } from '@grafana/runtime';
-import { Alert, Badge, type BadgeColor, Button, type Column, ConfirmButton, ConfirmModal, InteractiveTable, ScrollContainer, Stack, Text } from '@grafana/ui';
+import { Alert, Badge, type BadgeColor, Button, type Column, ConfirmModal, InteractiveTable, ScrollContainer, Stack, Text } from '@grafana/ui';
 import { useMemo, useState } from 'react';
 import type { WeirDataSource } from '../datasource';
 import { pluginId } from '../types';
@@ -13,7 +13,7 @@ export function CallsPanel({ data, height, timeZone, eventBus }: PanelProps) {
   // Calls that something was done about; until the next answer tells how they stand.
   const [done, setDone] = useState<{ of: unknown; ids: Set<string> }>({ of: data.series, ids: new Set() });
   const ids = done.of === data.series ? done.ids : new Set<string>();
-  const [asking, setAsking] = useState(false);
+  const [asking, setAsking] = useState<Row | 'all'>(); // what is about to be done
   const [busy, setBusy] = useState(false);
   const allowed = mayChange(config.bootData.user.orgRole);
   const ref = data.request?.targets.find((t) => t.datasource?.type === pluginId)?.datasource;
@@ -68,6 +68,7 @@ export function CallsPanel({ data, height, timeZone, eventBus }: PanelProps) {
       list.push({
         id: 'action',
         header: '',
+        disableGrow: true,
         cell: ({ row: { original: row } }) => {
           if (ids.has(row.id)) {
             return <Text color="secondary">done</Text>;
@@ -77,18 +78,9 @@ export function CallsPanel({ data, height, timeZone, eventBus }: PanelProps) {
           }
           const name = row.action === 'redrive' ? 'Redrive' : 'Cancel';
           return (
-            <ConfirmButton
-              size="sm"
-              confirmText={name}
-              confirmVariant={row.action === 'cancel' ? 'destructive' : 'primary'}
-              disabled={busy}
-              closeOnConfirm
-              onConfirm={() => one(row)}
-            >
-              <Button size="sm" variant="secondary" aria-label={`${name} ${row.id}`}>
-                {name}
-              </Button>
-            </ConfirmButton>
+            <Button size="sm" variant="secondary" aria-label={`${name} ${row.id}`} disabled={busy} onClick={() => setAsking(row)}>
+              {name}
+            </Button>
           );
         },
       });
@@ -107,7 +99,7 @@ export function CallsPanel({ data, height, timeZone, eventBus }: PanelProps) {
           {!allowed && '; the role Editor or Admin may redrive and cancel'}
         </Text>
         {allowed && dead.length > 0 && (
-          <Button size="sm" icon="repeat" disabled={busy} onClick={() => setAsking(true)}>
+          <Button size="sm" icon="repeat" disabled={busy} onClick={() => setAsking('all')}>
             Redrive all
           </Button>
         )}
@@ -115,18 +107,33 @@ export function CallsPanel({ data, height, timeZone, eventBus }: PanelProps) {
       <ScrollContainer>
         <InteractiveTable columns={columns} data={rows} getRowId={(r: Row) => `${r.sidecar}/${r.id}`} />
       </ScrollContainer>
-      <ConfirmModal
-        isOpen={asking}
-        title="Redrive all dead letters"
-        body={`Every dead letter of ${sidecars.join(', ')} runs again, with as many attempts as a new call: also those that are not shown here.`}
-        confirmText="Redrive all"
-        confirmButtonVariant="primary"
-        onConfirm={() => {
-          setAsking(false);
-          void all();
-        }}
-        onDismiss={() => setAsking(false)}
-      />
+      {asking && (
+        <ConfirmModal
+          isOpen
+          {...question(asking, sidecars)}
+          onConfirm={() => {
+            setAsking(undefined);
+            void (asking === 'all' ? all() : one(asking));
+          }}
+          onDismiss={() => setAsking(undefined)}
+        />
+      )}
     </div>
   );
+}
+
+// question is what is asked before anything is done.
+function question(about: Row | 'all', sidecars: string[]) {
+  if (about === 'all') {
+    return {
+      title: 'Redrive all dead letters',
+      body: `Every dead letter of ${sidecars.join(', ')} runs again, with as many attempts as a new call: also those that are not shown here.`,
+      confirmText: 'Redrive all',
+      confirmButtonVariant: 'primary' as const,
+    };
+  }
+  const what = `${about.request || 'The call'} (${about.id}, of ${about.sidecar})`;
+  return about.action === 'redrive'
+    ? { title: 'Redrive this call', body: `${what} runs again, with as many attempts as a new call.`, confirmText: 'Redrive', confirmButtonVariant: 'primary' as const }
+    : { title: 'Cancel this call', body: `${what} is not run any more. There is no way back.`, confirmText: 'Cancel the call', dismissText: 'Keep it', confirmButtonVariant: 'destructive' as const };
 }
