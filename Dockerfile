@@ -18,12 +18,14 @@ COPY . .
 ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION=dev
+# noqueueserver leaves the queue's own server out, for sidecars that need none.
+ARG TAGS=
 # The same build as `make build`. The caches outlive the layer, so that a changed
 # line does not download and compile the world again.
 RUN --mount=type=cache,target=/go/pkg/mod \
     --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /out/weir ./cmd/weir
+    go build -tags=$TAGS -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /out/weir ./cmd/weir
 
 # Certificates of public authorities, time zones, a passwd file with nonroot; no
 # shell, no package manager.

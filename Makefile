@@ -15,6 +15,10 @@ PKG ?= ./...
 # Two packages at a time: tests that start servers and processes of their own
 # need the rest of the machine.
 TESTFLAGS ?= -p 2
+# How long make idle watches each.
+IDLE ?= 60s
+# For make soak-page.
+PAGE_SOAK ?= 60m
 # For each target of `make fuzz`.
 FUZZTIME ?= 1h
 # For make queue-proofs, which of them.
@@ -35,7 +39,9 @@ PLUGIN_VERSION ?= $(or $(shell printf '%s' '$(VERSION)' | sed -nE 's/^v?((0|[1-9
 PLUGIN_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null || date -u +%F)
 # Static, reproducible, and the same as in the Dockerfile. The version comes from
 # VERSION, not from what go build finds in .git.
-BUILDFLAGS := -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+# make build TAGS=noqueueserver leaves the queue's server out: half the size.
+TAGS ?=
+BUILDFLAGS := -tags=$(TAGS) -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 
 .PHONY: help
 help: ## list the targets
@@ -59,6 +65,12 @@ test-page: $(TOOLS)/gotest ## the status page in a real Chromium; its pictures i
 	@mkdir -p bin/page
 	npm ci --prefix e2e/browser --no-audit --no-fund
 	PAGE_PICTURES=$(CURDIR)/bin/page $(TOOLS)/gotest -count=1 ./e2e -run '^TestPage'
+
+.PHONY: soak-page
+soak-page: ## the status page in a real Chromium for an hour (PAGE_SOAK) under load: right, and not growing
+	@scripts/install-deps browser
+	npm ci --prefix e2e/browser --no-audit --no-fund
+	PAGE_SOAK=$(PAGE_SOAK) go test -count=1 -v -timeout 0 ./e2e -run '^TestPageSoak$$'
 
 .PHONY: test-dashboards
 test-dashboards: $(TOOLS)/gotest ## dashboards and alerts on real parts: weirs in trouble, Prometheus, Alertmanager; drawn by Grafana's components
@@ -123,6 +135,7 @@ check-platforms:
 			CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go build -o /dev/null ./cmd/$$binary; \
 		done; \
 	done
+	CGO_ENABLED=0 go vet -tags noqueueserver ./cmd/weir ./queue/jetstream
 	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go vet ./cmd/...
 
 .PHONY: check-code
@@ -181,8 +194,10 @@ check-charts: ## render the Helm chart and the kustomize component with Helm's a
 	go -C deploy/charts test ./...
 
 .PHONY: idle
-idle: ## measure memory and CPU of a sidecar that has nothing to do
-	go run ./scripts/idle
+idle: ## measure memory and CPU of a sidecar that has nothing to do, slim, whole, and with a queue
+	go run ./scripts/idle -tags noqueueserver -most 15 -for $(IDLE)
+	go run ./scripts/idle -most 17 -for $(IDLE)
+	go run ./scripts/idle -most 40 -for $(IDLE) -queue
 
 .PHONY: storm
 storm: ## a million calls through the limits, cancelled, panicking, while all settings change

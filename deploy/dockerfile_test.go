@@ -191,7 +191,7 @@ func TestMakeAndDockerfileBuildTheSame(t *testing.T) {
 	if flags == nil {
 		t.Fatal("the Makefile has no BUILDFLAGS")
 	}
-	want := strings.ReplaceAll(string(flags[1]), "$(VERSION)", "$VERSION")
+	want := strings.NewReplacer("$(VERSION)", "$VERSION", "$(TAGS)", "$TAGS").Replace(string(flags[1]))
 	if command := buildCommand(t); !strings.Contains(command, "go build "+want+" -o ") {
 		t.Errorf("the Dockerfile builds with\n%s\nthe Makefile with\n%s", command, want)
 	}
@@ -270,7 +270,7 @@ func TestWeirctlImage(t *testing.T) {
 		t.Fatalf("%v: %d stages", err, len(stages))
 	}
 	build, image := dockerfile(t)
-	want := strings.NewReplacer("/out/weir ", "/out/weirctl ", "./cmd/weir", "./cmd/weirctl").Replace(build.only(t, "RUN").args)
+	want := strings.NewReplacer("/out/weir ", "/out/weirctl ", "./cmd/weir", "./cmd/weirctl", "-tags=$TAGS ", "").Replace(build.only(t, "RUN").args)
 	if got := stages[0].only(t, "RUN").args; got != want {
 		t.Errorf("built by\n%s\nwant\n%s", got, want)
 	}

@@ -76,7 +76,7 @@ func binary(t *testing.T) string {
 		cmd := exec.Command("sh", "-euc", strings.Replace(command, "/out/weir", `"$OUT"`, 1))
 		cmd.Dir = source
 		cmd.Env = append(os.Environ(), "OUT="+built.file, "TARGETOS=linux", "TARGETARCH="+runtime.GOARCH,
-			"VERSION="+version, "GOFLAGS=", "GOWORK=off")
+			"VERSION="+version, "TAGS=", "GOFLAGS=", "GOWORK=off")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("%s: %w\n%s", command, err, out)
 		}

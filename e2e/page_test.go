@@ -30,6 +30,12 @@ type browserScript struct {
 // test is skipped, and says what is missing.
 func inBrowser(t *testing.T, name string, arguments map[string]any) *browserScript {
 	t.Helper()
+	return inBrowserFor(t, 5*patience, name, arguments)
+}
+
+// inBrowserFor does the same for a script that may take long.
+func inBrowserFor(t *testing.T, long time.Duration, name string, arguments map[string]any) *browserScript {
+	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("node is not installed: make test-page installs it")
@@ -62,7 +68,7 @@ func inBrowser(t *testing.T, name string, arguments map[string]any) *browserScri
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	late := time.AfterFunc(5*patience, func() { _ = s.cmd.Process.Kill() }) // told by wait
+	late := time.AfterFunc(long, func() { _ = s.cmd.Process.Kill() }) // told by wait
 	t.Cleanup(func() { late.Stop() })
 	go func() {
 		defer close(s.lines)
@@ -240,4 +246,35 @@ func TestPageStaysRightForAnHour(t *testing.T) {
 	w := start(t, "--upstream="+f.url())
 	w.awaitReady(t)
 	inBrowser(t, "hour.mjs", map[string]any{"base": "http://" + w.admin(t)}).wait(t)
+}
+
+// TestPageSoak looks at the page for PAGE_SOAK, such as 60m, while weir is under
+// load and refuses some of it. It is skipped where that is not asked for.
+func TestPageSoak(t *testing.T) {
+	long := os.Getenv("PAGE_SOAK")
+	if long == "" {
+		t.Skip("PAGE_SOAK is not set: make soak-page sets it")
+	}
+	d, err := time.ParseDuration(long)
+	if err != nil || d < 2*time.Minute {
+		t.Fatalf("PAGE_SOAK=%s: want a duration of two minutes or more: %v", long, err)
+	}
+	f := newHolding(t)
+	w := start(t, "--upstream="+f.url(), "--max-inflight=3")
+	w.awaitReady(t)
+	c := newClients(t)
+	// Sometimes up to five at once: one in some requests is refused.
+	load := c.keep(t, 5, func(worker, n int) string {
+		return fmt.Sprintf("http://%s/quick?for=%dms", w.data, 20+(n*7+worker*13)%60)
+	}, func(int) time.Duration { return 60 * time.Millisecond })
+	defer load.stop()
+	inBrowserFor(t, d+5*patience, "soak.mjs", map[string]any{
+		"base": "http://" + w.admin(t) + "/", "metricsAddress": w.metrics, "minutes": int(d.Minutes()),
+	}).wait(t)
+	load.stop()
+	c.mustOnly(t, http.StatusOK, http.StatusTooManyRequests)
+	if refused := c.answered(http.StatusTooManyRequests).now(); refused == 0 {
+		t.Error("nothing was refused")
+	}
+	t.Logf("%d requests were answered, %d refused", c.answered(http.StatusOK).now(), c.answered(http.StatusTooManyRequests).now())
 }

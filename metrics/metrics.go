@@ -214,11 +214,12 @@ func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 // the scraper asks for. A collector that fails makes the scrape fail: a partial
 // one would look like zeros.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		EnableOpenMetrics: true,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelError),
-		ErrorHandling:     promhttp.HTTPErrorOnError,
+	return compressed(promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		DisableCompression: true,
+		EnableOpenMetrics:  true,
+		ErrorLog:           slog.NewLogLogger(log.Handler(), slog.LevelError),
+		ErrorHandling:      promhttp.HTTPErrorOnError,
 		// Scrapes must not pile up on a small sidecar.
 		MaxRequestsInFlight: 8,
-	})
+	}))
 }

@@ -14,35 +14,34 @@ import (
 // quarter of its CPU on collections.
 const heapRoom = 16 << 20
 
-// Bounds of the collector's percentage: the runtime's rule, and what gives an empty
-// heap its room (the smallest heap is 4 MiB times the percentage).
+// idleRoom is the same while little garbage is made, of scrapes and probes: the
+// runtime's rule lets at least 4 MiB gather, twice what an idle weir has in use.
+const idleRoom = 512 << 10
+
+// Bounds of the collector's percentage. The least heap that is collected at all is
+// runtimeHeap times the percentage.
 const (
-	leastPercent = 100
-	mostPercent  = 100 * heapRoom / (4 << 20)
+	runtimeHeap  = 4 << 20
+	leastPercent = 100 * idleRoom / runtimeHeap
+	mostPercent  = 100 * heapRoom / runtimeHeap // gives an empty heap its room
 )
 
-// often is how soon after one collection the next one says that much garbage is
-// made. What scrapes and probes leave behind takes minutes to fill a heap: an idle
-// weir stays as small as it can.
-const often = 2 * time.Second
-
 // giveHeapRoom keeps the collector's percentage such that the heap has heapRoom
-// whenever collections come often. Whoever sets GOGC has decided otherwise;
-// GOMEMLIMIT bounds it as ever.
+// while much garbage is made, and idleRoom otherwise. Whoever sets GOGC has decided
+// otherwise; GOMEMLIMIT bounds it as ever.
 func giveHeapRoom() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	now, last := leastPercent, time.Time{}
+	now, pace := 100, pace{at: time.Now()} // the runtime's
 	var adjust func(*collection)
 	adjust = func(c *collection) {
-		t := time.Now()
+		live, made := heap()
 		// A change stops the world for a moment: not for little.
-		if want := percentFor(liveHeap(), t.Sub(last)); want < now*9/10 || want > now*11/10 {
+		if want := percentFor(live, pace.much(time.Now(), made)); want < now*9/10 || want > now*11/10 {
 			debug.SetGCPercent(want)
 			now = want
 		}
-		last = t
 		runtime.SetFinalizer(c, adjust)
 	}
 	runtime.SetFinalizer(new(collection), adjust)
@@ -53,17 +52,42 @@ func giveHeapRoom() {
 type collection struct{ _ *int }
 
 // percentFor is the percentage to go on with after a collection that found live
-// bytes in use and came so long after the one before.
-func percentFor(live uint64, since time.Duration) int {
-	if since > often {
-		return leastPercent
+// bytes in use.
+func percentFor(live uint64, much bool) int {
+	if much {
+		return int(min(max(100*heapRoom/max(live, 1), 100), mostPercent))
 	}
-	return int(min(max(100*heapRoom/max(live, 1), leastPercent), mostPercent))
+	return int(min(max(100*(live+idleRoom)/runtimeHeap, leastPercent), 100))
 }
 
-// liveHeap is what the last collection found in use, in bytes.
-func liveHeap() uint64 {
-	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+// Garbage is much if it is more than muchGarbage, in bytes, over paceWindow. One
+// scrape is not, though it can bring two collections.
+const (
+	paceWindow  = 2 * time.Second
+	muchGarbage = 4 << 20
+)
+
+// pace is how fast the heap is filled: where it was paceWindow ago or more.
+type pace struct {
+	at   time.Time
+	made uint64
+}
+
+// much reports whether the heap is filled fast, where made bytes have been
+// allocated since the start.
+func (p *pace) much(now time.Time, made uint64) bool {
+	since := now.Sub(p.at)
+	rate := float64(made-p.made) / max(since, paceWindow).Seconds()
+	if since >= paceWindow {
+		*p = pace{now, made}
+	}
+	return rate >= muchGarbage/paceWindow.Seconds()
+}
+
+// heap is what the last collection found in use, and what has been allocated since
+// the start, in bytes.
+func heap() (live, made uint64) {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(s)
-	return s[0].Value.Uint64()
+	return s[0].Value.Uint64(), s[1].Value.Uint64()
 }

@@ -20,6 +20,7 @@ import (
 var version = "dev"
 
 func main() {
+	runtime.MemProfileRate = 0 // weir serves no profiles; keeping one costs an idle sidecar memory
 	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -16,7 +15,7 @@ import (
 // session is one connection to a server, and the server where it is ours. A store
 // whose disk has failed it opens another.
 type session struct {
-	server  *server.Server // nil for an external one
+	server  *embedded // nil for an external one
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	stream  jetstream.Stream
@@ -68,37 +67,6 @@ func openSession(ctx context.Context, o *Options, n names) (_ *session, err erro
 		return nil, err
 	}
 	return s, nil
-}
-
-func startServer(o *Options) (*server.Server, error) {
-	s, err := server.NewServer(&server.Options{
-		ServerName: "weir", DontListen: true, NoSigs: true, NoSystemAccount: true,
-		JetStream: true, StoreDir: o.Dir, SyncAlways: !o.NoSync, DisableJetStreamBanner: true,
-		// What room lets in, with a reserve for settling it.
-		JetStreamMaxStore: o.MaxBytes + o.MaxBytes/8, JetStreamMaxMemory: minBytes,
-		// One connection, which is this process: what it asks for it also reads.
-		MaxPending: 256 << 20,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("jetstream: %w", err)
-	}
-	start := &startLog{}
-	s.SetLoggerV2(serverLog{o.Log, start}, false, false, false)
-	s.Start()
-	if reason := start.end(); reason != "" { // it would never be ready
-		stopServer(s)
-		return nil, fmt.Errorf("jetstream: the server for the calls in %s did not start: %s", o.Dir, reason)
-	}
-	if !s.ReadyForConnections(startTimeout) || !s.JetStreamEnabled() {
-		stopServer(s)
-		return nil, fmt.Errorf("jetstream: the server for the calls in %s did not start within %v; the log says why", o.Dir, startTimeout)
-	}
-	return s, nil
-}
-
-func stopServer(s *server.Server) {
-	s.Shutdown()
-	s.WaitForShutdown()
 }
 
 func connect(o *Options) (*nats.Conn, error) {
