@@ -326,7 +326,7 @@ func TestAStoreWhoseServerDiesRecovers(t *testing.T) {
 	if err := commit("before"); err != nil {
 		t.Fatal(err)
 	}
-	s.session.Load().server.Shutdown()
+	stopServer(s.session.Load().server)
 	err := commit("meanwhile")
 	if !errors.Is(err, queue.ErrUnavailable) && !errors.Is(err, queue.ErrUnknown) {
 		t.Fatalf("with a dead server: %v", err)
