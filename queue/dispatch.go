@@ -16,6 +16,8 @@ type attempt struct {
 	cancel context.CancelCauseFunc
 	// again is the entry of the same call that came last while the attempt ran.
 	again *Entry
+	// lost is true while it is without the slot that it was fetched with.
+	lost bool
 }
 
 // Why an attempt ended before its answer.
@@ -42,11 +44,21 @@ func (q *Queue) Run(ctx context.Context) {
 		if !q.enter(ctx, slot) {
 			return
 		}
+		// Who lost his slot to a store that answered late has the next one: what came
+		// after him must not run first.
+		if q.isStalled() {
+			slot.Leave(limits.Refused)
+			more = true
+			continue
+		}
 		var e *Entry
 		var err error
-		q.lend(slot, func() { e, err = q.store.Fetch(ctx) })
+		lost := q.lend(slot, func() { e, err = q.store.Fetch(ctx) })
 		if e == nil {
 			slot.Leave(limits.Refused)
+			if lost {
+				q.stall(-1)
+			}
 		}
 		switch {
 		case ctx.Err() != nil && e == nil:
@@ -66,8 +78,12 @@ func (q *Queue) Run(ctx context.Context) {
 		a := q.admit(e)
 		if a == nil {
 			slot.Leave(limits.Refused)
+			if lost {
+				q.stall(-1)
+			}
 			continue
 		}
+		a.lost = lost
 		go q.try(a, e, slot)
 	}
 }
@@ -76,9 +92,10 @@ func (q *Queue) Run(ctx context.Context) {
 const lendAfter = 100 * time.Millisecond
 
 // lend does what may wait for the store, with a slot in hand. Where that takes long
-// the slot is left to others, and no call is fetched, until it is done: a store that is
-// down must not keep synchronous requests out. slot.Held tells whether it was.
-func (q *Queue) lend(slot *limits.Slot, work func()) {
+// the slot is left to others: a store that is down must not keep synchronous requests
+// out. lost tells whether it was; then no call is fetched until the caller has a slot
+// again, or needs none, and calls stall(-1).
+func (q *Queue) lend(slot *limits.Slot, work func()) (lost bool) {
 	left := make(chan struct{})
 	timer := time.AfterFunc(lendAfter, func() {
 		defer close(left)
@@ -86,10 +103,11 @@ func (q *Queue) lend(slot *limits.Slot, work func()) {
 		slot.Leave(limits.Refused)
 	})
 	work()
-	if !timer.Stop() {
-		<-left
-		q.stall(-1)
+	if timer.Stop() {
+		return false
 	}
+	<-left
+	return true
 }
 
 func (q *Queue) stall(n int) {
@@ -162,6 +180,13 @@ func (q *Queue) belowShare() bool {
 	}
 }
 
+// isStalled reports whether an attempt is without its slot for the store's sake.
+func (q *Queue) isStalled() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stalled > 0
+}
+
 func (q *Queue) isStopped() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -217,6 +242,13 @@ func (q *Queue) cut(id ID) {
 func (q *Queue) try(a *attempt, e *Entry, slot *limits.Slot) {
 	defer q.leave(e.Call.ID)
 	defer slot.Leave(limits.Aborted) // on a panic, and where nothing ran
+	regained := func() {
+		if a.lost {
+			a.lost = false
+			q.stall(-1)
+		}
+	}
+	defer regained()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	q.mu.Lock()
@@ -232,13 +264,19 @@ func (q *Queue) try(a *attempt, e *Entry, slot *limits.Slot) {
 	var r *Record
 	var start bool
 	var err, unloaded error
-	q.lend(slot, func() {
+	begin := func() {
 		if r, start, err = q.claim(ctx, e); start {
 			unloaded = q.store.LoadBody(ctx, e.Call)
 		}
-	})
+	}
+	if a.lost {
+		begin()
+	} else {
+		a.lost = q.lend(slot, begin)
+	}
 	switch {
 	case err != nil:
+		regained()
 		q.log.Warn("an attempt could not begin; the call is handed back", "call", e.Call.ID, "err", err)
 		slot.Leave(limits.Refused)
 		sleep(ctx, q.poll) // whatever it was, it is not over yet
@@ -253,9 +291,10 @@ func (q *Queue) try(a *attempt, e *Entry, slot *limits.Slot) {
 	switch {
 	case unloaded != nil:
 		err = unloaded
-	case !slot.Held() && !q.enter(ctx, slot):
+	case a.lost && !q.enter(ctx, slot):
 		cancel(errHandback) // unless the call was cancelled
 	default:
+		regained()
 		res, err = q.invoke(ctx, p, e.Call, r.Attempts)
 	}
 	slot.Leave(outcomeOf(res, err))

@@ -455,7 +455,7 @@ func TestADrainHandsBackWhatDoesNotEnd(t *testing.T) {
 	b.function.block = make(chan struct{})
 	b.run()
 	id := b.enqueue("x")
-	b.reaches(id, queue.Running)
+	b.until("the function has it", func() bool { return len(b.function.seen()) == 1 }) // its record says so before
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := b.queue.Drain(ctx); !errors.Is(err, context.Canceled) {

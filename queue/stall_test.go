@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"weir/limits"
@@ -76,5 +77,39 @@ func TestAStalledStoreHoldsNoSlots(t *testing.T) {
 				t.Errorf("%d ran at once", high)
 			}
 		})
+	}
+}
+
+// slowStart lets the writing of the first attempt wait.
+type slowStart struct {
+	queue.Store
+	attempts atomic.Int32
+	commits  chan struct{} // closed where it goes through
+}
+
+func (s *slowStart) Commit(ctx context.Context, c *queue.Change) error {
+	if c.Record != nil && c.Record.State == queue.Running && s.attempts.Add(1) == 1 {
+		<-s.commits
+	}
+	return s.Store.Commit(ctx, c)
+}
+
+// Who lost his slot to a store that answered late runs before those that came after.
+func TestAStalledStoreKeepsTheOrder(t *testing.T) {
+	b := newBench(t, 1)
+	s := &slowStart{Store: b.store, commits: make(chan struct{})}
+	b.on(s)
+	const calls = 3
+	for i := range calls {
+		b.enqueue(fmt.Sprint(i))
+	}
+	b.run()
+	b.until("the first has no slot any more", func() bool { return s.attempts.Load() > 0 && b.gate.Snapshot().Inflight == 0 })
+	close(s.commits)
+	b.until("all have run", func() bool { return b.queue.Snapshot(b.ctx()).Succeeded == calls })
+	for i, c := range b.function.seen() {
+		if c.body != fmt.Sprint(i) {
+			t.Errorf("number %d was %s", i, c.body)
+		}
 	}
 }

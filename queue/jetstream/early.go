@@ -17,7 +17,7 @@ import (
 // scheduled so much before its time, and kept here, held, until that has come.
 
 // dueField is the field with the time of an entry that may come before it, in
-// milliseconds since 1970.
+// milliseconds since 1970, rounded up.
 const dueField = "Weir-Due"
 
 // earliness is how long before its time an entry is scheduled: less than it is held
@@ -26,7 +26,7 @@ func (s *Store) earliness() time.Duration { return min(1100*time.Millisecond, s.
 
 // scheduleAt makes a message come to its subject at a time, by way of another subject.
 func (s *Store) scheduleAt(m *nats.Msg, by string, at time.Time) {
-	set(m, dueField, strconv.FormatInt(at.UnixMilli(), 10))
+	set(m, dueField, strconv.FormatInt(at.Add(time.Millisecond-1).UnixMilli(), 10))
 	set(m, schedule, "@at "+at.Add(-s.earliness()).UTC().Format(time.RFC3339Nano))
 	set(m, scheduleTarget, m.Subject)
 	m.Subject = by
