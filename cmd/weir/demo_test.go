@@ -83,6 +83,31 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// A spike through the whole of weir: what was accepted has run, each call once.
+func TestDemoOfASpike(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if code := run([]string{"demo", "--async", "--for", "2s", "--max-inflight", "4"}, nil, &stdout, &stderr); code != exitOK {
+		t.Fatalf("exit code %d\nstderr:\n%s\nstdout:\n%s", code, &stderr, &stdout)
+	}
+	if stderr.Len() > 0 {
+		t.Errorf("stderr:\n%s", &stderr)
+	}
+	text := stdout.String()
+	calls := atoi(t, find(t, text, `--async: (\d+) calls within`)[1])
+	accepted, ran := atoi(t, find(t, text, `(?m)^Accepted +(\d+) calls`)[1]), find(t, text, `(?m)^Ran +(\d+) calls once, (\d+) more`)
+	if calls != accepted || calls != atoi(t, ran[1]) || ran[2] != "0" {
+		t.Errorf("%d calls, %d accepted, %s", calls, accepted, ran[0])
+	}
+	if n := atoi(t, find(t, text, `(?m)^Waited +at most (\d+) calls`)[1]); n == 0 {
+		t.Error("no call waited")
+	}
+	last := find(t, text, `(?m)^ +\d+s +(\d+) +0 +0 +(\d+) +-$`)
+	if atoi(t, last[1]) != calls || atoi(t, last[2]) != calls {
+		t.Errorf("the table ends with %q", last[0])
+	}
+	find(t, text, `(?m)^Lost +0$`)
+}
+
 func find(t *testing.T, text, pattern string) []string {
 	t.Helper()
 	m := regexp.MustCompile(pattern).FindStringSubmatch(text)
@@ -118,6 +143,7 @@ func TestDemoRefusesWrongFlags(t *testing.T) {
 		{[]string{"--max-inflight", "0"}, "max-inflight 0: give a number from 1 to 64"},
 		{[]string{"--max-inflight", "ten"}, `invalid argument "ten" for "--max-inflight"`},
 		{[]string{"--for", "10ms"}, "too short"},
+		{[]string{"--async", "--for", "10ms"}, "too short"},
 		{[]string{"--for", "30"}, `invalid argument "30" for "--for"`},
 		{[]string{"now"}, `unknown command "now" for "weir demo"`},
 	} {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -21,11 +22,12 @@ type Function struct {
 	failed   chan error
 
 	mu    sync.Mutex
-	n     int           // calls in the handler now
-	max   int           // greatest n
-	at    time.Time     // until when busy is complete
-	busy  time.Duration // integral of n over time, in call-time
-	calls uint64        // that have ended
+	n     int            // calls in the handler now
+	max   int            // greatest n
+	at    time.Time      // until when busy is complete
+	busy  time.Duration  // integral of n over time, in call-time
+	calls uint64         // that have ended
+	byID  map[string]int // how often asynchronous calls have ended, by their ids
 }
 
 // StartFunction serves a function whose calls take mean on average, on a free
@@ -35,7 +37,7 @@ func StartFunction(mean time.Duration, log *slog.Logger) (*Function, error) {
 	if err != nil {
 		return nil, fmt.Errorf("demo: starting the sample function: %w", err)
 	}
-	f := &Function{mean: mean, listener: ln, at: time.Now(), failed: make(chan error, 1)}
+	f := &Function{mean: mean, listener: ln, at: time.Now(), byID: map[string]int{}, failed: make(chan error, 1)}
 	f.server = &http.Server{
 		Handler:           f,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -70,6 +72,11 @@ func (f *Function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
+	if id := r.Header.Get("X-Call-Id"); id != "" {
+		f.mu.Lock()
+		f.byID[id]++
+		f.mu.Unlock()
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = fmt.Fprintf(w, "worked for %v\n", took.Round(time.Millisecond)) // a caller that left cannot be told
 }
@@ -102,6 +109,13 @@ func (f *Function) count(by int) {
 	if by < 0 {
 		f.calls++
 	}
+}
+
+// ran tells how often each asynchronous call has ended.
+func (f *Function) ran() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.byID)
 }
 
 // books is what the function counted by itself.
