@@ -89,7 +89,7 @@ var settings = []*setting{
 	},
 	{
 		flag: "queue-order", key: "limits.queue_order", def: string(QueueAdaptive),
-		usage: "who of those waiting is served first: adaptive (the oldest; the newest, with a short bound on the wait, once the queue stays long) or fifo (the oldest, always)",
+		usage: "who of those waiting is served first: adaptive (the oldest; once the queue stays long only as many wait as are soon served, others are refused at once) or fifo (the oldest, always)",
 		value: choice(func(c *Config) *QueueOrder { return &c.Limits.QueueOrder }, string(QueueAdaptive), string(QueueFIFO)),
 	},
 	{
