@@ -371,7 +371,8 @@ func (b *bundles) inherit(from *bundles) {
 	from.mu.Lock()
 	defer from.mu.Unlock()
 	for _, o := range from.open {
-		b.progress[o.place] = o.now
+		// A copy: attempts at what was fetched from the other session may still end.
+		b.progress[o.place] = progress{slices.Clone(o.now.ended), o.now.seq}
 	}
 }
 
