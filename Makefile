@@ -203,6 +203,10 @@ idle: ## measure memory and CPU of a sidecar that has nothing to do, slim, whole
 storm: ## a million calls through the limits, cancelled, panicking, while all settings change
 	go test -race -run TestEverythingAtOnce -count 1 -v ./limits -calls 1000000
 
+.PHONY: overload
+overload: ## goodput, latency, refusals and fairness at up to 10 times capacity, over loopback: bench/OVERLOAD.md, in 2 minutes
+	go run ./bench/overload $(BENCHFLAGS)
+
 .PHONY: leases
 leases: ## ten sidecars share a limit over NATS; one is killed, NATS ends and comes back; then the model, at length
 	go test -count 1 -v -run TestManySidecarsShareOneLimit ./e2e -leases-for 10s
