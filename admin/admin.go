@@ -181,6 +181,8 @@ func invalid(err error) error {
 		f := api.FieldError{Detail: m.Key + ": " + m.What}
 		if name, ok := strings.CutPrefix(m.Key, "limits."); ok {
 			f = api.FieldError{Pointer: "/" + name, Detail: m.What}
+		} else if strings.HasPrefix(m.Key, "callers.") {
+			f = api.FieldError{Pointer: "/" + m.Key, Detail: m.What}
 		}
 		e.Fields = append(e.Fields, f)
 	}

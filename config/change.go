@@ -45,21 +45,26 @@ func (s *setting) plain(c *Config) any {
 
 // With gives the configuration with some settings of a section changed while
 // weir runs, by name: a json.Number, bool, string or []any of strings for each.
+// Settings of the sections named in others may be among them, by key: callers.rate.
 // It is validated as a file is; Errors name every mistake, with the key of its
 // setting. l stays as it is. Defaults that depend on what is changed follow.
-func (l *Loaded) With(section string, values map[string]any) (*Config, error) {
-	return l.with(section, values, settings)
+func (l *Loaded) With(section string, values map[string]any, others ...string) (*Config, error) {
+	return l.with(section, values, others, settings)
 }
 
-func (l *Loaded) with(section string, values map[string]any, table []*setting) (*Config, error) {
+func (l *Loaded) with(section string, values map[string]any, others []string, table []*setting) (*Config, error) {
 	copied := *l.Config
 	w := &loading{table: table, config: &copied, origins: Origins{}, unusable: map[string]bool{}}
 	maps.Copy(w.origins, l.Origins)
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		key := section + "." + name
+		in, short := section, name
+		if other, rest, dotted := strings.Cut(name, "."); dotted && slices.Contains(others, other) {
+			in, short = other, rest
+		}
+		key := in + "." + short
 		s := settingByKey(table, key)
-		if s == nil || section == "" {
-			w.mistakes.add(key, Origin{From: FromAPI}, "unknown setting, %s", w.suggest(section, name))
+		if s == nil || in == "" {
+			w.mistakes.add(key, Origin{From: FromAPI}, "unknown setting, %s", w.suggest(in, short))
 			continue
 		}
 		if s.fixed || s.secret {
@@ -82,7 +87,8 @@ func (l *Loaded) with(section string, values map[string]any, table []*setting) (
 	// Other sections were valid when they were taken over. A file of theirs that is
 	// just being replaced is no reason to refuse.
 	w.mistakes.errs = slices.DeleteFunc(w.mistakes.errs, func(e *Error) bool {
-		return !strings.HasPrefix(e.Key, section+".") && !strings.HasPrefix(e.Key, routesKey+"[")
+		in, _, _ := strings.Cut(e.Key, ".")
+		return in != section && !slices.Contains(others, in) && !strings.HasPrefix(e.Key, routesKey+"[")
 	})
 	if err := w.mistakes.err(); err != nil {
 		return nil, err

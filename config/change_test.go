@@ -84,6 +84,20 @@ func TestMistakesInChanges(t *testing.T) {
 	if mistakes, ok := err.(Errors); !ok || len(mistakes) != 3 { //nolint:errorlint // promised
 		t.Errorf("three mistakes give %v", err)
 	}
+	both, err := waiting.With("limits", map[string]any{"max_inflight": json.Number("7"), "callers.key": "address", "callers.rate": "10/s"}, "callers")
+	if err != nil || both.Limits.MaxInflight != 7 || both.Callers.Kind != "address" || both.Callers.Rate.Requests != 10 {
+		t.Errorf("two sections give %+v, %v", both, err)
+	}
+	for name, want := range map[string]string{
+		"callers.rat":     "config: callers.rat: unknown setting, did you mean rate?",
+		"callers.rate":    "config: callers.rate:",
+		"metrics.listen":  "config: limits.metrics.listen: unknown setting",
+		"callers.enforce": "config: callers.enforce: is a text, not a boolean: leave the quotes out",
+	} {
+		if _, err := waiting.With("limits", map[string]any{name: "true"}, "callers"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s gives %v, want %s", name, err, want)
+		}
+	}
 	if _, err := waiting.With("metrics", map[string]any{"listen": ":1"}); err == nil || !strings.Contains(err.Error(), "metrics.listen: needs a restart") {
 		t.Errorf("a fixed setting gives %v", err)
 	}

@@ -110,6 +110,9 @@ func TestLimitsAreChangedLive(t *testing.T) {
 		`{"max_inflight": "4"}`:                    "leave the quotes out",
 		`{"max_inflght": 4}`:                       "did you mean max_inflight?",
 		`{"max_inflight": 4, "nothing": null}`:     "unknown setting",
+		`{"callers.rat": "10/s"}`:                  "did you mean rate?",
+		`{"callers.key": "cookie"}`:                "/callers.key",
+		`{"nats_url": "nats://127.0.0.1:1"}`:       "needs a restart",
 	} {
 		if status, problem := o.ask("PATCH", "/v1/limits", body); status != http.StatusUnprocessableEntity || !strings.Contains(fmt.Sprint(problem["errors"]), want) {
 			t.Errorf("%s: %d %v, want %s", body, status, problem, want)
@@ -122,6 +125,23 @@ func TestLimitsAreChangedLive(t *testing.T) {
 	o.must("PATCH", "/v1/limits", `{"max_inflight": null}`)
 	if got := o.must("GET", "/v1/state", "")["limit"]; got != 2.0 {
 		t.Errorf("put back, the limit is %v", got)
+	}
+
+	// Callers' limits take hold at once as well, and are put back alike.
+	limits = o.must("PATCH", "/v1/limits", `{"max_inflight": 9, "callers.key": "address", "callers.max_inflight": 1}`)
+	if got := limits["in_force"].(map[string]any)["callers.max_inflight"]; got != 1.0 || limits["configured"].(map[string]any)["callers.key"] != "" {
+		t.Errorf("limits are %v", limits)
+	}
+	hold()
+	if !refused() {
+		t.Error("the caller's second is not refused")
+	}
+	if got := o.must("GET", "/v1/state", "")["throttles"].(map[string]any)["caller"]; got != 1.0 {
+		t.Errorf("%v refused for the caller's limit, want 1", got)
+	}
+	limits = o.must("PATCH", "/v1/limits", `{"callers.max_inflight": null, "callers.key": null}`)
+	if got := limits["in_force"].(map[string]any); got["callers.max_inflight"] != 0.0 || got["callers.key"] != "" {
+		t.Errorf("put back, limits are %v", got)
 	}
 
 	// A file that changes anything puts everything back in force as it says.

@@ -233,7 +233,8 @@ type Request struct {
 }
 
 // Limits are the settings of the section limits in the configuration, by their
-// names there. Values are numbers, booleans, texts and lists, as in the file.
+// names there, and those of the section callers by their keys: callers.rate. Values
+// are numbers, booleans, texts and lists, as in the file.
 type Limits struct {
 	InForce map[string]any `json:"in_force"`
 	// Configured is what holds without the changes that were made through this API.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -131,15 +132,28 @@ func (s *sidecar) running() []api.Request {
 	return requests
 }
 
-// limitsSection is the part of the configuration that the management API changes.
-const limitsSection = "limits"
+// The parts of the configuration that the management API changes. Settings of the
+// first go by their names, those of the other by their keys: callers.rate.
+const (
+	limitsSection  = "limits"
+	callersSection = "callers"
+)
+
+// limitSettings gives both parts as the API names them.
+func limitSettings(c *config.Config) map[string]any {
+	values := c.Section(limitsSection)
+	for name, value := range c.Section(callersSection) {
+		values[callersSection+"."+name] = value
+	}
+	return values
+}
 
 // limits gives the limits in force, and those that are configured.
 func (s *sidecar) limits() api.Limits {
 	o := &s.operations
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return api.Limits{InForce: s.config.Load().Section(limitsSection), Configured: o.loaded.Config.Section(limitsSection)}
+	return api.Limits{InForce: limitSettings(s.config.Load()), Configured: limitSettings(o.loaded.Config)}
 }
 
 // changeLimits takes over a change, whole or not at all.
@@ -147,7 +161,7 @@ func (s *sidecar) changeLimits(change api.LimitsChange) error {
 	o := &s.operations
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	configured := o.loaded.Config.Section(limitsSection)
+	configured := limitSettings(o.loaded.Config)
 	changes := api.LimitsChange{}
 	maps.Copy(changes, o.changes)
 	for name, value := range change {
@@ -157,19 +171,23 @@ func (s *sidecar) changeLimits(change api.LimitsChange) error {
 		}
 		changes[name] = value
 	}
-	c, err := o.loaded.With(limitsSection, changes)
+	c, err := o.loaded.With(limitsSection, changes, callersSection)
 	if err != nil {
 		return err
 	}
-	before := s.config.Load().Section(limitsSection)
+	before := limitSettings(s.config.Load())
 	if err := s.use(c); err != nil {
 		return err
 	}
 	o.changes = changes
-	after := c.Section(limitsSection)
+	after := limitSettings(c)
 	for _, name := range slices.Sorted(maps.Keys(after)) {
 		if !reflect.DeepEqual(before[name], after[name]) {
-			s.log.Info("setting changed", "key", limitsSection+"."+name, "from", before[name], "to", after[name], "by", "management API")
+			key := name
+			if !strings.HasPrefix(name, callersSection+".") {
+				key = limitsSection + "." + name
+			}
+			s.log.Info("setting changed", "key", key, "from", before[name], "to", after[name], "by", "management API")
 		}
 	}
 	return nil

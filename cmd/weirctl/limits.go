@@ -18,8 +18,8 @@ func (t *tool) limitsCommand() *cobra.Command {
 	return noun(&cobra.Command{
 		Use:   "limits",
 		Short: "Show and change limits while weir runs",
-		Long: `The settings of the configuration's section limits, by their names there. What is
-changed holds until the configuration file changes anything, or weir ends.`,
+		Long: `The settings of the configuration's section limits, by their names there, and those
+of its section callers by their keys, such as callers.rate. What is changed holds until the configuration file changes anything, or weir ends.`,
 	}, t.limitsGetCommand(), t.limitsSetCommand(), t.limitsResetCommand())
 }
 
@@ -59,7 +59,8 @@ func (t *tool) limitsSetCommand() *cobra.Command {
 		Use:   "set NAME=VALUE...",
 		Short: "Change limits at once, all that are named or none",
 		Example: `  weirctl limits set max_inflight=50
-  weirctl limits set overflow=wait queue_depth=200 queue_timeout=2s`,
+  weirctl limits set overflow=wait queue_depth=200 queue_timeout=2s
+  weirctl limits set callers.key=header:X-Tenant callers.rate=10/s`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			change := api.LimitsChange{}
