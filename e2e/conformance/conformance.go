@@ -101,6 +101,7 @@ func Cases() []Case {
 		grpcCases(),
 		limiterCases(),
 		waitCases(),
+		callerCases(),
 		meterCases(),
 		drainCases(),
 		probeCases(),
