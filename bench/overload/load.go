@@ -51,7 +51,6 @@ type arrival struct {
 	ended   time.Duration
 	status  int
 	reason  string
-	waited  bool
 	problem error
 }
 
