@@ -144,10 +144,9 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 		held, recorded = own.Slots, own.Wanted
 	}
 	d := h.part.Demand()
-	h.needed = h.need(at, d)
 	limit := h.config.Limit
 	others := make([]Member, 0, len(r.Members))
-	taken, silent := 0, false
+	taken, wanting, silent := 0, 1, false
 	for _, m := range r.Members {
 		if m.ID == h.id || !h.alive(at, m.ID) {
 			continue
@@ -155,8 +154,12 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 		others = append(others, m)
 		limit = min(limit, m.Limit)
 		taken += m.Slots
+		if m.Wanted > 0 {
+			wanting++
+		}
 		silent = silent || h.seen[m.ID].silent
 	}
+	h.needed = h.need(at, d, limit, wanting)
 	next := Record{Epoch: r.Epoch, Young: r.Young, Members: others}
 	next.put(Member{ID: h.id, Beat: h.beat(own), Slots: held, Wanted: h.needed, Limit: h.config.Limit})
 
@@ -313,8 +316,10 @@ func (h *holder) beat(own *Member) uint64 {
 }
 
 // need is how many slots the part could use: what ran at once of late, and while calls
-// find no slot, twice that, or as many as there were.
-func (h *holder) need(at time.Time, d limits.Demand) int {
+// find no slot, twice that, or as many as there were. Where others want some too, it asks
+// for an equal part at once: to double up to it takes many looks, and others take in
+// between what it has not asked for.
+func (h *holder) need(at time.Time, d limits.Demand, limit, wanting int) int {
 	refused := d.Starved - h.starved
 	h.starved = d.Starved
 	if refused > 0 {
@@ -331,11 +336,21 @@ func (h *holder) need(at time.Time, d limits.Demand) int {
 			more = max(more, int(refused))
 		}
 		n = max(n, has+more)
+		if wanting > 1 {
+			n = max(n, (limit+wanting-1)/wanting)
+		}
 	}
 	if d.Own > 0 {
 		n = min(n, d.Own)
 	}
 	return min(n, h.config.Limit)
+}
+
+// owes reports whether more stands in the record for it than it may let run: calls of
+// which it has to give the slots back once they have ended.
+func (h *holder) owes() bool {
+	own := h.record.member(h.id)
+	return own != nil && !h.outage && own.Slots > h.bound.Slots
 }
 
 func (h *holder) hungry(at time.Time) bool {

@@ -40,6 +40,8 @@ const LeastTime = time.Second
 const (
 	idlePoll   = 500 * time.Millisecond
 	hungryPoll = 200 * time.Millisecond
+	// owingPoll is while calls run on slots that somebody else is to have.
+	owingPoll = 100 * time.Millisecond
 	// again is between two looks because calls found no slot, if the last had an effect.
 	again = 20 * time.Millisecond
 	// tries are those at one change, while others change the record as well.
@@ -180,6 +182,9 @@ func (l *Lease) poll() time.Duration {
 	p := idlePoll
 	if l.holder.scarce || l.holder.newcomer || l.holder.failing || l.holder.hungry(time.Now()) {
 		p = hungryPoll
+	}
+	if l.holder.scarce && l.holder.owes() {
+		p = owingPoll
 	}
 	return min(p, l.o.Time/8)
 }

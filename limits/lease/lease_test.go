@@ -136,6 +136,49 @@ func TestIdleSlotsMoveToThoseWhoWantThem(t *testing.T) {
 	})
 }
 
+// Who begins to want as much as another who holds all of it has nearly as much after two
+// seconds, with one refusal each 50 ms as with many, and the ledger is not stormed.
+func TestEqualDemandComesToEqualShares(t *testing.T) {
+	for _, refusals := range []int{1, 100} {
+		t.Run(fmt.Sprint(refusals), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &shared{}
+				a, b := newSidecar(t, s, 90, OutageShare), newSidecar(t, s, 90, OutageShare)
+				load := map[*sidecar]int{a: 200}
+				want(10*time.Second, load)
+				if n := a.held(); n != 90 {
+					t.Errorf("alone in wanting any, it has %d of 90", n)
+				}
+				before := s.written()
+				load[b] = 200
+				for range 40 {
+					want(50*time.Millisecond, load)
+					for range refusals - 1 {
+						// What it got since then may let some in.
+						one := &limits.Slot{}
+						if b.gate.Enter(context.Background(), &limits.Call{}, one) == nil {
+							b.calls = append(b.calls, one)
+						}
+					}
+				}
+				if m, n := a.held(), b.held(); n < 36 || m < 36 || m+n > 90 {
+					t.Errorf("after 2 s they hold %d and %d of 90", m, n)
+				}
+				writes := s.written() - before
+				if writes > 2*2*20 {
+					t.Errorf("%d writes of two members in 2 s", writes)
+				}
+				t.Logf("%d and %d of 90, %d writes in 2 s", a.held(), b.held(), writes)
+				want(50*time.Millisecond, map[*sidecar]int{a: 0, b: 0})
+				a.cancel()
+				b.cancel()
+				synctest.Wait()
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}
+
 func TestAnOutage(t *testing.T) {
 	for _, c := range []struct {
 		do     OnOutage
