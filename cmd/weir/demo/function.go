@@ -28,6 +28,7 @@ type Function struct {
 	busy  time.Duration  // integral of n over time, in call-time
 	calls uint64         // that have ended
 	byID  map[string]int // how often asynchronous calls have ended, by their ids
+	begun map[string]int // and begun
 }
 
 // StartFunction serves a function whose calls take mean on average, on a free
@@ -37,7 +38,7 @@ func StartFunction(mean time.Duration, log *slog.Logger) (*Function, error) {
 	if err != nil {
 		return nil, fmt.Errorf("demo: starting the sample function: %w", err)
 	}
-	f := &Function{mean: mean, listener: ln, at: time.Now(), byID: map[string]int{}, failed: make(chan error, 1)}
+	f := &Function{mean: mean, listener: ln, at: time.Now(), byID: map[string]int{}, begun: map[string]int{}, failed: make(chan error, 1)}
 	f.server = &http.Server{
 		Handler:           f,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -64,6 +65,8 @@ func (f *Function) Close() error { return f.server.Close() }
 func (f *Function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.count(+1)
 	defer f.count(-1)
+	id := r.Header.Get("X-Call-Id")
+	f.note(f.begun, id)
 	took := f.duration(rand.Float64(), rand.Float64())
 	timer := time.NewTimer(took)
 	defer timer.Stop()
@@ -72,11 +75,7 @@ func (f *Function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	if id := r.Header.Get("X-Call-Id"); id != "" {
-		f.mu.Lock()
-		f.byID[id]++
-		f.mu.Unlock()
-	}
+	f.note(f.byID, id)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = fmt.Fprintf(w, "worked for %v\n", took.Round(time.Millisecond)) // a caller that left cannot be told
 }
@@ -111,11 +110,21 @@ func (f *Function) count(by int) {
 	}
 }
 
-// ran tells how often each asynchronous call has ended.
-func (f *Function) ran() map[string]int {
+// note counts an asynchronous call; others have no id.
+func (f *Function) note(in map[string]int, id string) {
+	if id == "" {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return maps.Clone(f.byID)
+	in[id]++
+}
+
+// ran tells how often each asynchronous call has begun, and ended.
+func (f *Function) ran() (begun, ended map[string]int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.begun), maps.Clone(f.byID)
 }
 
 // books is what the function counted by itself.

@@ -264,9 +264,10 @@ func (r *spike) sum(ctx context.Context) *SpikeSummary {
 	q := r.Queue(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	begun, ran := r.Function.ran()
 	return &SpikeSummary{
 		spike: r.Spike, length: r.length, accepted: r.accepted, acceptedIn: r.acceptedIn,
-		refused: r.refused, failure: r.failure, ran: r.Function.ran(), books: r.Function.books(), queue: q,
+		refused: r.refused, failure: r.failure, begun: begun, ran: ran, books: r.Function.books(), queue: q,
 		mostWaiting: r.mostWaiting, oldest: r.oldest, cut: r.cut, overdue: r.overdue,
 	}
 }
@@ -279,6 +280,7 @@ type SpikeSummary struct {
 	acceptedIn  latencies
 	refused     int // calls that got anything else
 	failure     error
+	begun       map[string]int // how often the function has begun each call
 	ran         map[string]int // how often the function has run each call to its end
 	books       books
 	queue       QueueState
@@ -293,13 +295,13 @@ func (s *SpikeSummary) ledger() (once, lost, again, unknown int) {
 	accepted := map[string]bool{}
 	for _, id := range s.accepted {
 		accepted[id] = true
-		switch s.ran[id] {
-		case 0:
+		switch {
+		case s.ran[id] == 0:
 			lost++
-		case 1:
-			once++
-		default:
+		case s.ran[id] > 1 || s.begun[id] > 1: // cut off, and repeated
 			again++
+		default:
+			once++
 		}
 	}
 	for id := range s.ran {

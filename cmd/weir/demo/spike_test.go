@@ -61,6 +61,7 @@ func TestWhatMustHoldOfASpikeIsChecked(t *testing.T) {
 	}{
 		{"a call lost", func(s *SpikeSummary) { delete(s.ran, "id7"); s.queue.Done-- }, "1 of 640 accepted calls did not run", false},
 		{"a call twice", func(s *SpikeSummary) { s.ran["id7"] = 2 }, "1 calls ran more than once", true},
+		{"a call cut off and repeated", func(s *SpikeSummary) { s.begun = map[string]int{"id7": 2} }, "1 calls ran more than once", true},
 		{"a call of nobody", func(s *SpikeSummary) { s.ran["other"] = 1 }, "1 calls ran that nobody was told of", false},
 		{"over the limit", func(s *SpikeSummary) { s.books.most = 9 }, "ran 9 calls at once; the limit is 8", true},
 		{"not accepted", func(s *SpikeSummary) { s.refused, s.failure = 2, errors.New("503") }, "2 calls were not accepted, the first: 503", true},
