@@ -150,6 +150,7 @@ check-fuzz:
 .PHONY: fuzz
 fuzz: ## fuzz every target, FUZZTIME each (default 1h)
 	scripts/fuzz each $(FUZZTIME)
+	scripts/fuzz each $(FUZZTIME) dashboards/plugin
 
 .PHONY: crash-test
 crash-test: ## 300 kills and, as root, 50 power cuts in the middle of asynchronous load; ledgers of before and after
