@@ -167,7 +167,7 @@ bench: ## measure weir beside HAProxy, nginx and a net/http ReverseProxy, in 12 
 	go run ./bench $(BENCHFLAGS)
 
 .PHONY: bench-queue
-bench-queue: ## accepted calls a second beside Redis and PostgreSQL behind the same front, in 3 minutes
+bench-queue: ## accepted calls a second beside Redis and PostgreSQL behind the same front, in 5 minutes
 	@scripts/install-deps queue
 	cd bench/queuefront && go run . -weir ../.. -out ../QUEUE.md $(BENCHFLAGS)
 

@@ -29,7 +29,7 @@ func run() (err error) {
 		listen  = flag.String("listen", "", "the front's `address`")
 		pool    = flag.Int("pool", 64, "connections to PostgreSQL")
 		root    = flag.String("weir", "../..", "`directory` of weir's module, to build it from, or a weir binary")
-		rounds  = flag.Int("rounds", 5, "rounds; each candidate has its turn in each")
+		rounds  = flag.Int("rounds", 9, "rounds; each candidate has its turn in each")
 		seconds = flag.Int("seconds", 5, "`seconds` of load at each candidate, in each round")
 		backlog = flag.Int("backlog", 0, "measure weir with so many calls waiting instead")
 		out     = flag.String("out", "", "`file` to write the results to, beside standard output")
