@@ -118,7 +118,7 @@ var routeSettings = []routeSetting{
 	},
 	{
 		key: "full_duplex", kind: kindBool,
-		usage: "true lets HTTP/1.1 response bytes flow before the request body is read; HTTP/2 does so anyway",
+		usage: "true keeps an HTTP/1.1 connection of which the answer begins before the request's body has come whole; else it is closed then",
 		set: func(r *Route, text string) error {
 			b, err := parseBool(text)
 			if err != nil {

@@ -86,6 +86,7 @@ type requestBody struct {
 	body  io.ReadCloser
 	left  int64 // bytes still allowed, where the settings bound them
 	ended atomic.Bool
+	whole chan struct{} // over HTTP/1.x: closed when it has ended
 
 	mu          sync.Mutex
 	reading     bool
@@ -115,7 +116,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	}
 	switch {
 	case err == io.EOF: //nolint:errorlint // readers return it bare
-		b.ended.Store(true)
+		if b.ended.CompareAndSwap(false, true) && b.whole != nil {
+			close(b.whole)
+		}
 		for name, values := range b.x.r.Trailer {
 			switch {
 			case !isToken(name):
@@ -149,6 +152,22 @@ func (b *requestBody) failed(err error) {
 		b.x.fail(errMalformedBody)
 	default:
 		b.x.fail(errClientGone)
+	}
+}
+
+// early reports whether the answer, which is there, came before the body was
+// whole: over HTTP/1.x. It has uploadedSoon's patience.
+func (b *requestBody) early() bool {
+	if b == nil || b.whole == nil {
+		return false
+	}
+	timer := time.NewTimer(uploadPatience)
+	defer timer.Stop()
+	select {
+	case <-b.whole:
+		return false
+	case <-timer.C:
+		return !b.ended.Load()
 	}
 }
 

@@ -180,13 +180,16 @@ func (x *exchange) admit() error {
 // forward hands an admitted request to the function and its answer to the
 // client.
 func (x *exchange) forward() {
-	if x.fullDuplex && x.r.ProtoMajor == 1 {
-		if err := x.control().EnableFullDuplex(); err != nil {
-			x.p.log.Error("full duplex is not to be had on this connection", "err", err)
-		}
-	}
 	if x.r.ContentLength != 0 { // HTTP/2 has a body also where there is none to come
 		x.body = &x.bodies.request
+		if x.r.ProtoMajor == 1 {
+			x.body.whole = make(chan struct{})
+			// Or net/http would discard, once the answer begins, what the function has not
+			// got yet.
+			if err := x.control().EnableFullDuplex(); err != nil {
+				x.p.log.Error("full duplex is not to be had on this connection", "err", err)
+			}
+		}
 		x.body.x, x.body.body, x.body.left = x, x.r.Body, x.settings.MaxBodyBytes
 	}
 	ctx := x.r.Context()
@@ -302,7 +305,7 @@ func (p *Proxy) responded(res *http.Response) error {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return x.tunnel(res)
 	}
-	if x.closing() {
+	if x.closing() || x.body.early() && !x.fullDuplex {
 		res.Header.Set("Connection", "close")
 	}
 	if len(res.Trailer) > 0 && x.r.ProtoMajor == 1 {

@@ -315,6 +315,29 @@ func duplexCases() []Case {
 			},
 		},
 		{
+			Name: "duplex/an answer that begins before the request's body has come is whole, and so is the body",
+			Over: http1Carriers,
+			Run: func(t testing.TB, s *Stage) {
+				s.Function.Handle("/early", func(w http.ResponseWriter, r *http.Request) {
+					fullDuplex(w, r)
+					io.WriteString(w, "begun ") //nolint:errcheck // seen by the case
+					flush(w)
+					body, err := io.ReadAll(r.Body)
+					fmt.Fprintf(w, "%s, %v", body, err)
+				})
+				c := s.Dial(t)
+				c.Send("POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nre")
+				head := c.Head()
+				if got := c.Chunk(); head.Status != 200 || got != "begun " {
+					t.Errorf("status %d, chunk %q before the body was whole", head.Status, got)
+				}
+				c.Send("st of it")
+				if got, want := c.Chunk(), "rest of it, <nil>"; got != want {
+					t.Errorf("chunk %q, want %q", got, want)
+				}
+			},
+		},
+		{
 			Name: "duplex/a client that leaves in the middle is felt on both sides",
 			Run: func(t testing.TB, s *Stage) {
 				ended := make(chan error, 1)
