@@ -34,6 +34,13 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
+	if os.Getenv("GORACE") == "" {
+		// A weir with the detector would wait a second before it ends, in each case.
+		if err := os.Setenv("GORACE", "atexit_sleep_ms=50"); err != nil {
+			fmt.Fprintln(os.Stderr, "conformance:", err)
+			return 1
+		}
+	}
 	if *binary == "" && !testing.Short() {
 		dir, err := os.MkdirTemp("", "conformance")
 		if err != nil {
