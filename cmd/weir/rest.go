@@ -8,21 +8,26 @@ import (
 	"weir/limits"
 )
 
-// quiet is how long nothing may have run before weir rests, and how long a rest lasts.
-const quiet = 30 * time.Second
+// quiet is how long nothing may have run before weir rests, and how long a rest lasts;
+// begun is when what only the start needed is given back, unless calls run by then.
+const (
+	quiet = 30 * time.Second
+	begun = 2 * time.Second
+)
 
 // rest gives back memory while nothing runs: garbage of the load before and of
 // scrapes, and pages of the program that only load touches.
 func (s *sidecar) rest(ctx context.Context) {
-	looks := time.NewTicker(quiet)
-	defer looks.Stop()
+	look := time.NewTimer(begun)
+	defer look.Stop()
 	now := rested{}
 	for {
 		select {
-		case <-looks.C:
+		case <-look.C:
 			if now.due(s.gate.Snapshot()) {
 				s.giveBack()
 			}
+			look.Reset(quiet)
 		case <-ctx.Done():
 			return
 		}

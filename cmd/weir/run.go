@@ -90,7 +90,6 @@ func (s *sidecar) run(loaded *config.Loaded) (int, error) {
 	go s.prober.Run(ctx)
 	s.watch(ctx, loaded, hup)
 	s.shared.await()
-	s.giveBack() // what only the start needed
 	go s.rest(ctx)
 	s.serveData()
 	manager := systemd.New(s.log)
