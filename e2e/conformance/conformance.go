@@ -116,9 +116,6 @@ type Expected struct {
 	Reason string
 }
 
-// HTTP1Carriers returns those of HTTP/1.1.
-func HTTP1Carriers() []Carrier { return []Carrier{H1, H1TLS} }
-
 // Carriers returns all that weir listens for, those of HTTP/1.1 first.
 func Carriers() []Carrier { return []Carrier{H1, H1TLS, H2C, H2TLS} }
 

@@ -13,8 +13,11 @@ import (
 
 var (
 	binary = flag.String("conformance.weir", "", "the weir executable to test; built from ./cmd/weir when empty")
-	racy   = flag.Bool("conformance.race", raceEnabled, "build weir with the race detector, or say that -conformance.weir was; as the tests are, unless said otherwise")
+	racy   = flag.Bool("conformance.race", raceEnabled, "build weir with the race detector too, or say that -conformance.weir was; as the tests are, unless said otherwise")
 )
+
+// The executables to test, the same one where the race detector is not asked for.
+var plain, watched string
 
 // parallel is how many cases run at once, unless -parallel says otherwise: they
 // mostly wait.
@@ -41,52 +44,69 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
-	if *binary == "" && !testing.Short() {
-		dir, err := os.MkdirTemp("", "conformance")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "conformance:", err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		if *binary, err = build(dir); err != nil {
-			fmt.Fprintln(os.Stderr, "conformance: building weir:", err)
-			return 1
-		}
+	if testing.Short() {
+		return m.Run()
+	}
+	if *binary != "" {
+		plain, watched = *binary, *binary
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "conformance")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	plain = filepath.Join(dir, "weir")
+	err = build(plain)
+	if watched = plain; err == nil && *racy {
+		watched = filepath.Join(dir, "weir-race")
+		err = build(watched, "-race")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "conformance: building weir:", err)
+		return 1
 	}
 	return m.Run()
 }
 
-// build compiles ./cmd/weir into dir.
-func build(dir string) (string, error) {
-	out := filepath.Join(dir, "weir")
-	args := []string{"build", "-o", out}
-	if *racy {
-		args = append(args, "-race")
-	}
-	cmd := exec.Command("go", append(args, "weir/cmd/weir")...)
+// build compiles ./cmd/weir to out.
+func build(out string, flags ...string) error {
+	cmd := exec.Command("go", append(append([]string{"build", "-o", out}, flags...), "weir/cmd/weir")...)
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, output)
+		return fmt.Errorf("%w\n%s", err, output)
 	}
-	return out, nil
+	return nil
 }
 
-// weir launches the weir of this repository.
-func weir(t *testing.T, engine string) conformance.Binary {
+// weir launches the weir of this repository. Where the tests run under the race
+// detector, so does a weir that is to be watched.
+func weir(t *testing.T, engine string, watch bool) conformance.Binary {
 	t.Helper()
-	if *binary == "" {
+	if plain == "" {
 		t.Skip("conformance: a suite of minutes: skipped with -short")
 	}
-	return conformance.Binary{Path: *binary, Args: []string{"run"}, Race: *racy, Flags: conformance.Flags{"http-engine": engine}}
+	b := conformance.Binary{Path: plain, Args: []string{"run"}, Race: *racy && plain == watched, Flags: conformance.Flags{"http-engine": engine}}
+	if watch {
+		b.Path, b.Race = watched, *racy
+	}
+	return b
 }
 
-// TestOwnEngine runs the whole suite over weir as it is by default: HTTP/1.1 by
-// its own engine, HTTP/2 by net/http.
+// TestOwnEngine runs the suite over weir as it is by default, HTTP/1.1 by its own
+// engine and HTTP/2 by net/http: watched by the race detector in the clear, whose
+// paths TLS shares.
 func TestOwnEngine(t *testing.T) {
-	conformance.Run(t, weir(t, "own"), conformance.Carriers(), conformance.OwnEngine())
+	conformance.Run(t, weir(t, "own", true), []conformance.Carrier{conformance.H1, conformance.H2C}, conformance.OwnEngine())
+}
+
+// TestOwnEngineOverTLS runs it over the rest.
+func TestOwnEngineOverTLS(t *testing.T) {
+	conformance.Run(t, weir(t, "own", false), []conformance.Carrier{conformance.H1TLS, conformance.H2TLS}, conformance.OwnEngine())
 }
 
 // TestNetHTTP runs it over HTTP/1.1 by net/http. HTTP/2 is net/http's in both and
 // is run once, above; only how a drain begins differs, and is not run here.
 func TestNetHTTP(t *testing.T) {
-	conformance.Run(t, weir(t, "nethttp"), conformance.HTTP1Carriers(), conformance.NetHTTP())
+	conformance.Run(t, weir(t, "nethttp", false), []conformance.Carrier{conformance.H1, conformance.H1TLS}, conformance.NetHTTP())
 }

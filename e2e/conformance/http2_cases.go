@@ -107,7 +107,8 @@ func http2Cases() []Case {
 					return v == 0, fmt.Sprintf("%v in flight", v)
 				})
 				s.Function.awaitIdle(t)
-				if grown := s.Weir.Memory(t, "VmHWM") - before; grown > memoryBound && !s.Weir.Race {
+				// How much of the flood is garbage at once depends on how fast it is read.
+				if grown := s.Weir.Memory(t, "VmHWM") - before; grown > 2*memoryBound && !s.Weir.Race {
 					t.Errorf("weir grew by %d MiB", grown>>20)
 				}
 			},
