@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // What the committed files say, where an export may say something else.
@@ -17,6 +19,7 @@ const (
 	committedRunbook    = "runbook_url: docs/runbook.md#"
 	committedPrometheus = "url: http://prometheus:9090\n"
 	committedInterval   = "timeInterval: 15s\n"
+	committedDashboards = "path: /var/lib/grafana/dashboards/weir\n"
 )
 
 // Options say what the files are adapted to. The zero value exports them as they
@@ -30,8 +33,14 @@ type Options struct {
 	PrometheusURL string
 	// ScrapeInterval is that of Prometheus for weir, in whole seconds. 0 is 15 s.
 	ScrapeInterval time.Duration
+	// DashboardsPath is where Grafana's server finds grafana/dashboards: absolute. Empty is
+	// /var/lib/grafana/dashboards/weir.
+	DashboardsPath string
 	// Sidecars are those that Grafana asks with the plugin; none leave its data source out.
 	Sidecars []Sidecar
+	// TokenFile is where Grafana's server finds the sidecars' token: absolute. Empty has it
+	// take WEIR_ADMIN_TOKEN from its environment.
+	TokenFile string
 }
 
 // Export writes all files below dir, which it makes where it is missing, and gives
@@ -42,11 +51,9 @@ func Export(dir string, o Options) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var sidecars []byte
-	if len(o.Sidecars) > 0 {
-		if sidecars, err = provisionSidecars(o.Sidecars); err != nil {
-			return nil, fmt.Errorf("dashboards: export: %w", err)
-		}
+	more, err := o.forSidecars()
+	if err != nil {
+		return nil, fmt.Errorf("dashboards: export: %w", err)
 	}
 	files := Files()
 	var written []string
@@ -65,8 +72,12 @@ func Export(dir string, o Options) ([]string, error) {
 		written = append(written, target)
 		return nil
 	})
-	if target := filepath.Join(dir, filepath.FromSlash(sidecarsPath)); err == nil && sidecars != nil {
-		err = replace(target, sidecars)
+	for _, f := range more {
+		if err != nil {
+			break
+		}
+		target := filepath.Join(dir, filepath.FromSlash(f.path))
+		err = replace(target, f.text)
 		written = append(written, target)
 	}
 	if err != nil {
@@ -98,6 +109,13 @@ func (o Options) adapter() (func([]byte) []byte, error) {
 		}
 		pairs = append(pairs, committedInterval, fmt.Sprintf("timeInterval: %ds\n", o.ScrapeInterval/time.Second))
 	}
+	if o.DashboardsPath != "" {
+		path, err := place(o.DashboardsPath)
+		if err != nil {
+			return nil, fmt.Errorf("dashboards: export: dashboards path %w", err)
+		}
+		pairs = append(pairs, committedDashboards, fmt.Sprintf("path: %q\n", path))
+	}
 	replacer := strings.NewReplacer(pairs...)
 	return func(text []byte) []byte { return []byte(replacer.Replace(string(text))) }, nil
 }
@@ -116,6 +134,15 @@ func address(text string) (string, error) {
 		return "", fmt.Errorf("%q: leave #%s out", text, u.Fragment)
 	}
 	return u.String(), nil
+}
+
+// place checks the path of something that Grafana's server finds, in a file system that
+// need not be this one's. To Grafana a dollar begins a variable, and a brace ends one.
+func place(text string) (string, error) {
+	if !path.IsAbs(text) || strings.ContainsAny(text, "$}") || strings.ContainsFunc(text, unicode.IsControl) {
+		return "", fmt.Errorf("%q: it must begin with /, without $, } and control characters", text)
+	}
+	return path.Clean(text), nil
 }
 
 // replace writes a file so that whoever reads it, at whatever moment, finds the old

@@ -91,6 +91,10 @@ func TestExportRefusesMistakes(t *testing.T) {
 		{Options{PrometheusURL: "https://me:hunter2@prom.example.com"}, "Prometheus URL must not hold a user or a password"},
 		{Options{PrometheusURL: "https://me:hunter2@prom.example.com:port"}, "invalid port"},
 		{Options{PrometheusURL: "https://"}, "a host"},
+		{Options{DashboardsPath: "dashboards"}, `dashboards path "dashboards": it must begin with /`},
+		{Options{DashboardsPath: "/$HOME/dashboards"}, "without $, }"},
+		{Options{TokenFile: "/run/token"}, "a token file is named, and no sidecar"},
+		{Options{TokenFile: "/run/{token}", Sidecars: []Sidecar{{"a", "http://h"}}}, `token file "/run/{token}": it must begin with /, without $, }`},
 		{Options{ScrapeInterval: 1500 * time.Millisecond}, "scrape interval 1.5s: it must be whole seconds"},
 		{Options{ScrapeInterval: -time.Second}, "1s or more"},
 	} {

@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -32,8 +33,44 @@ func TestExportNamesSidecars(t *testing.T) {
 	if !reflect.DeepEqual(source.SecureJSONData, map[string]string{"token": "$WEIR_ADMIN_TOKEN"}) {
 		t.Errorf("secrets: %v", source.SecureJSONData)
 	}
-	if _, ok := exported(t, Options{})[sidecarsPath]; ok {
-		t.Error("without sidecars, a data source is written that Grafana may lack")
+	for _, path := range []string{sidecarsPath, livePath} {
+		if _, ok := exported(t, Options{})[path]; ok {
+			t.Errorf("without sidecars, %s is written, which asks for a data source that Grafana may lack", path)
+		}
+	}
+	var board struct {
+		UID    string
+		Panels []struct{ Datasource struct{ Type string } }
+	}
+	if err := json.Unmarshal([]byte(files[livePath]), &board); err != nil || board.UID != "weir-live" || len(board.Panels) < 7 {
+		t.Errorf("%v: %+v", err, board)
+	}
+	for i, p := range board.Panels {
+		if p.Datasource.Type != source.Type {
+			t.Errorf("panel %d asks a %s", i, p.Datasource.Type)
+		}
+	}
+}
+
+func TestExportSaysWhereThingsAre(t *testing.T) {
+	files := exported(t, Options{
+		DashboardsPath: "/srv/weir \"live\"/dashboards/", TokenFile: "/run/weir/token",
+		Sidecars: []Sidecar{{"a", "http://h"}},
+	})
+	var provider struct {
+		Providers []struct{ Options struct{ Path string } }
+	}
+	if err := yaml.Unmarshal([]byte(files["grafana/provisioning/dashboards/weir.yaml"]), &provider); err != nil ||
+		len(provider.Providers) != 1 || provider.Providers[0].Options.Path != `/srv/weir "live"/dashboards` {
+		t.Errorf("%v: %+v", err, provider)
+	}
+	var source struct {
+		Datasources []struct {
+			SecureJSONData map[string]string `yaml:"secureJsonData"`
+		}
+	}
+	if err := yaml.Unmarshal([]byte(files[sidecarsPath]), &source); err != nil || source.Datasources[0].SecureJSONData["token"] != "$__file{/run/weir/token}" {
+		t.Errorf("%v: %+v", err, source)
 	}
 }
 

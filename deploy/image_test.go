@@ -37,15 +37,45 @@ var built struct {
 	err  error
 }
 
+// weirctl of this tree, for the tests that run what it writes.
+var weirctl struct {
+	sync.Once
+	dir string
+	err error
+}
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built.dir != "" {
-		if err := os.RemoveAll(built.dir); err != nil {
+	for _, dir := range []string{built.dir, weirctl.dir} {
+		if dir == "" {
+			continue
+		}
+		if err := os.RemoveAll(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}
 	}
 	os.Exit(code)
+}
+
+// tool gives the path of weirctl.
+func tool(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds weirctl; not with -short")
+	}
+	weirctl.Do(func() {
+		if weirctl.dir, weirctl.err = os.MkdirTemp("", "weirctl"); weirctl.err != nil {
+			return
+		}
+		if out, err := exec.Command("go", "build", "-o", weirctl.dir+"/", "../cmd/weirctl").CombinedOutput(); err != nil {
+			weirctl.err = fmt.Errorf("building weirctl: %w\n%s", err, out)
+		}
+	})
+	if weirctl.err != nil {
+		t.Fatal(weirctl.err)
+	}
+	return filepath.Join(weirctl.dir, "weirctl")
 }
 
 // binary builds weir as the Dockerfile does: its very command, in a copy of what

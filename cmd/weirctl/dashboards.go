@@ -63,6 +63,8 @@ are replaced, others are left alone:
 	c.Flags().StringVar(&o.RunbookURL, "runbook-url", "", "where docs/runbook.md is published; alerts lead to sections of it")
 	c.Flags().StringVar(&o.PrometheusURL, "prometheus-url", "", "where Grafana finds Prometheus (default http://prometheus:9090)")
 	c.Flags().DurationVar(&o.ScrapeInterval, "scrape-interval", 0, "at which Prometheus scrapes weir (default 15s)")
+	c.Flags().StringVar(&o.DashboardsPath, "dashboards-path", "", "where Grafana finds grafana/dashboards (default /var/lib/grafana/dashboards/weir)")
+	c.Flags().StringVar(&o.TokenFile, "token-file", "", "where Grafana finds the token of the sidecars (default: WEIR_ADMIN_TOKEN of its environment)")
 	c.Flags().StringArrayVar(&sidecars, "sidecar", nil, "`NAME=URL` of a sidecar's management API, for Grafana with weir's plugin; may be repeated")
 	return c
 }

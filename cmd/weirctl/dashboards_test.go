@@ -30,11 +30,16 @@ func TestDashboardsExport(t *testing.T) {
 
 func TestDashboardsExportSidecars(t *testing.T) {
 	dir := t.TempDir()
-	e := weirctl("dashboards", "export", dir, "--sidecar", "a=http://10.0.0.1:9465", "--sidecar", "b=https://10.0.0.2:9465")
+	e := weirctl("dashboards", "export", dir, "--sidecar", "a=http://10.0.0.1:9465", "--sidecar", "b=https://10.0.0.2:9465",
+		"--token-file", "/run/weir/token", "--dashboards-path", "/srv/dashboards")
 	file := filepath.Join(dir, "grafana", "provisioning", "datasources", "weir-sidecars.yaml")
 	text, err := os.ReadFile(file)
-	if e.code != exitOK || err != nil || !strings.Contains(e.stdout, file+"\n") || strings.Count(string(text), "- name: ") != 3 {
+	if e.code != exitOK || err != nil || !strings.Contains(e.stdout, file+"\n") || strings.Count(string(text), "- name: ") != 3 || !strings.Contains(string(text), "$__file{/run/weir/token}") {
 		t.Errorf("%+v, %v\n%s", e, err, text)
+	}
+	provider, err := os.ReadFile(filepath.Join(dir, "grafana", "provisioning", "dashboards", "weir.yaml"))
+	if err != nil || !strings.Contains(string(provider), "/srv/dashboards") {
+		t.Errorf("%v\n%s", err, provider)
 	}
 }
 

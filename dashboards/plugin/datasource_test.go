@@ -212,6 +212,45 @@ func TestQueries(t *testing.T) {
 	}
 }
 
+func TestTopCallers(t *testing.T) {
+	t.Parallel()
+	f := newFunction(t)
+	w := startWeir(t, f, "--caller-key=header:X-Caller", "--trusted-proxies=127.0.0.0/8", "--caller-max-inflight=1")
+	h := startPlugin(t)
+	s := of(w)
+	held := w.hold(t, f, "X-Caller", "alice")
+	if res := w.ask(t, "/ok", "X-Caller", "alice"); res.StatusCode != http.StatusTooManyRequests {
+		t.Fatalf("the limit of one caller lets %s pass", res.Status)
+	}
+	w.ask(t, "/ok", "X-Caller", "bob")
+	inside := answered(t, h.query(t, s, "Viewer", "callers", nil))[0]
+	if caller, n := value(t, inside, "caller"), value(t, inside, "inside"); caller != "" || inside.Rows() != 3 || n != int64(0) {
+		t.Errorf("the last of %d rows is of %v, with %v inside", inside.Rows(), caller, n)
+	}
+	// alice's request has taken longer than bob's, which ran meanwhile.
+	f.release()
+	<-held
+	var used data.Frames
+	eventually(t, "alice's request has ended", func() bool {
+		used = answered(t, h.query(t, s, "Viewer", "callers", map[string]any{"limit": 1}))
+		inside, _ := used[0].FieldByName("inside")
+		return inside.At(0) == int64(0) && used[0].Fields[1].At(0) == "alice"
+	})
+	golden(t, "callers", used, func(name string) bool { return name != "slot-seconds" })
+	seconds, _ := used[0].FieldByName("slot-seconds")
+	if most, less := seconds.At(0).(float64), seconds.At(1).(float64); most <= 0 || less > most {
+		t.Errorf("alice used %v slot-seconds, bob %v", most, less)
+	}
+
+	other := startWeir(t, f)
+	s = of(other)
+	s.uid = "untold"
+	none := answered(t, h.query(t, s, "Viewer", "callers", nil))[0]
+	if n := none.Meta.Notices; none.Rows() != 0 || len(n) != 1 || n[0].Text != "checkout-0: callers are not told apart: set --caller-key" {
+		t.Errorf("%d rows, %+v", none.Rows(), n)
+	}
+}
+
 // One sidecar of several that is away does not hide the others, and is told of.
 func TestSomeSidecarsAreAway(t *testing.T) {
 	t.Parallel()

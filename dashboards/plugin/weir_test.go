@@ -49,6 +49,9 @@ func newFunction(t testing.TB) *function {
 	return f
 }
 
+// release lets all go that are held, now and later.
+func (f *function) release() { close(f.letGo) }
+
 func (f *function) mend() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -149,14 +152,20 @@ func (w *weir) ask(t testing.TB, path string, fields ...string) *http.Response {
 	return res
 }
 
-// hold sends a request that runs until the function lets go.
-func (w *weir) hold(t testing.TB, f *function) {
+// hold sends a request that runs until the function lets go; what it gives is closed
+// once the answer is there.
+func (w *weir) hold(t testing.TB, f *function, fields ...string) <-chan struct{} {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.data+"/hold?secret=1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i := 0; i < len(fields); i += 2 {
+		r.Header.Set(fields[i], fields[i+1])
+	}
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		res, err := http.DefaultClient.Do(r)
 		if err == nil {
 			_ = res.Body.Close()
@@ -167,6 +176,7 @@ func (w *weir) hold(t testing.TB, f *function) {
 	case <-time.After(patience):
 		t.Fatal("the function is not called")
 	}
+	return ended
 }
 
 // later has a request run later, and gives the id of the call.

@@ -185,6 +185,32 @@ func inflightTable(ctx context.Context, s *sidecar, q query) (rows, error) {
 	return part, nil
 }
 
+// callersTable has as many callers as weir names, whatever the query's limit.
+func callersTable(ctx context.Context, s *sidecar, _ query) (rows, error) {
+	state, err := s.client.State(ctx)
+	if err != nil {
+		return rows{}, err
+	}
+	frame := newTable("top callers",
+		column[string]("sidecar", "", ""),
+		column[string]("caller", "", "what --caller-key tells apart; one that may be a secret is hidden behind a hash"),
+		column[float64]("slot-seconds", unitSeconds, "durations of its calls that ended, summed up"),
+		column[int64]("inside", unitCount, "of its requests, those that run or wait"),
+		column[int64]("refused", unitCount, "of its requests, by a limit of its own"),
+	)
+	frame.Fields[1].Config.Mappings = data.ValueMappings{
+		data.SpecialValueMapper{Match: data.SpecialValueEmpty, Result: data.ValueMappingResult{Text: "without a caller"}},
+	}
+	for _, c := range state.TopCallers {
+		frame.AppendRow(s.name, c.Caller, float64(c.SlotSeconds), int64(c.Admitted), int64(c.Refused))
+	}
+	part := rows{frame: frame}
+	if len(state.TopCallers) == 0 {
+		part.more = "callers are not told apart: set --caller-key"
+	}
+	return part, nil
+}
+
 func callTable(name, sidecar string, calls []api.Call) *data.Frame {
 	frame := newTable(name,
 		column[string]("sidecar", "", ""),

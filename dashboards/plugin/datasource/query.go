@@ -19,6 +19,7 @@ import (
 const (
 	queryState       = "state"        // what was measured, second by second
 	queryInflight    = "inflight"     // the requests that run
+	queryCallers     = "callers"      // who uses most
 	queryCalls       = "calls"        // asynchronous calls
 	queryDeadLetters = "dead_letters" // calls that failed or expired
 )
@@ -80,6 +81,8 @@ func (d *Datasource) answer(ctx context.Context, asked backend.DataQuery) (data.
 		return d.state(ctx, q)
 	case queryInflight:
 		return table(ctx, q, inflightTable)
+	case queryCallers:
+		return table(ctx, q, callersTable)
 	case queryCalls:
 		if q.State != "" && !slices.Contains(api.States(), q.State) {
 			return nil, backend.DownstreamErrorf("no call is in a state %q: there are %s", q.State, strings.Join(api.States(), ", "))
@@ -88,7 +91,7 @@ func (d *Datasource) answer(ctx context.Context, asked backend.DataQuery) (data.
 	case queryDeadLetters:
 		return table(ctx, q, deadLettersTable)
 	}
-	return nil, backend.DownstreamErrorf("the query type %q is unknown: there are %s", asked.QueryType, strings.Join([]string{queryState, queryInflight, queryCalls, queryDeadLetters}, ", "))
+	return nil, backend.DownstreamErrorf("the query type %q is unknown: there are %s", asked.QueryType, strings.Join([]string{queryState, queryInflight, queryCallers, queryCalls, queryDeadLetters}, ", "))
 }
 
 // outcomes are what came of asking some sidecars.

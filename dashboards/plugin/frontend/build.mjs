@@ -19,7 +19,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 export async function bundle(out, version = '0.0.0', date = new Date().toISOString().slice(0, 10)) {
   await rm(path.join(out, 'weir-calls-panel'), { recursive: true, force: true });
   await mkdir(path.join(out, 'dashboards'), { recursive: true });
-  await copyFile(path.join(here, 'src/dashboards/weir-live.json'), path.join(out, 'dashboards/weir-live.json'));
+  await copyFile(path.join(here, '../../live/weir-live.json'), path.join(out, 'dashboards/weir-live.json'));
   for (const [source, directory] of [['.', '.'], ['calls-panel', 'weir-calls-panel']]) {
     const from = path.join(here, 'src', source), to = path.join(out, directory);
     await mkdir(path.join(to, 'img'), { recursive: true });

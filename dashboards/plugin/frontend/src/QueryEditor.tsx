@@ -3,7 +3,7 @@ import { getTemplateSrv } from '@grafana/runtime';
 import { Alert, Combobox, InlineField, InlineFieldRow, InlineSwitch, Input, MultiCombobox } from '@grafana/ui';
 import { useEffect, useState } from 'react';
 import type { WeirDataSource } from './datasource';
-import { chosen, defaultQuery, defaultRows, groups, maxRows, queryTypes, rowsOf, states } from './query';
+import { chosen, defaultQuery, defaultRows, groups, hasRows, maxRows, queryTypes, rowsOf, states } from './query';
 import type { WeirOptions, WeirQuery } from './types';
 
 type Props = QueryEditorProps<WeirDataSource, WeirQuery, WeirOptions>;
@@ -48,7 +48,7 @@ export function QueryEditor({ datasource, query, onChange, onRunQuery }: Props) 
           />
         </InlineField>
       </InlineFieldRow>
-      {q.queryType === 'state' ? (
+      {q.queryType === 'state' && (
         <InlineFieldRow>
           <InlineField label="Series" labelWidth={12}>
             <MultiCombobox
@@ -63,7 +63,8 @@ export function QueryEditor({ datasource, query, onChange, onRunQuery }: Props) 
             <InlineSwitch aria-label="Live" value={q.live ?? false} onChange={(e) => set({ live: e.currentTarget.checked })} />
           </InlineField>
         </InlineFieldRow>
-      ) : (
+      )}
+      {hasRows(q.queryType) && (
         <InlineFieldRow>
           {q.queryType === 'calls' && (
             <InlineField label="State" labelWidth={12}>

@@ -8,6 +8,7 @@ export const maxRows = 1000;
 export const queryTypes: Array<{ value: QueryType; label: string; description: string }> = [
   { value: 'state', label: 'State', description: 'The last ten minutes, second by second, and live' },
   { value: 'inflight', label: 'Running requests', description: 'The oldest first' },
+  { value: 'callers', label: 'Top callers', description: 'Who uses most slot-seconds: as many as weir names' },
   { value: 'calls', label: 'Calls', description: 'Asynchronous calls, all or those of one state' },
   { value: 'dead_letters', label: 'Dead letters', description: 'Asynchronous calls that failed or expired' },
 ];
@@ -36,6 +37,11 @@ export function interpolate(query: WeirQuery, replace: (text: string, format?: s
   const parts = chosen(query.sidecars).map((s) => replace(s, 'csv'));
   const all = parts.some((p) => p === '$__all' || p === '*');
   return { ...query, sidecars: all ? '' : parts.join(','), ...(query.state && { state: replace(query.state) }) };
+}
+
+// hasRows says of which tables one may ask for more rows or fewer.
+export function hasRows(type: QueryType | undefined): boolean {
+  return type === 'inflight' || type === 'calls' || type === 'dead_letters';
 }
 
 // rowsOf reads what was typed as a number of rows; undefined where it is none.

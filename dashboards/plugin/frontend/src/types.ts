@@ -4,7 +4,7 @@ import type { DataSourceJsonData } from '@grafana/data';
 export const pluginId = 'weir-weir-datasource';
 
 // QueryType says what is asked for; the backend knows the same ones.
-export type QueryType = 'state' | 'inflight' | 'calls' | 'dead_letters';
+export type QueryType = 'state' | 'inflight' | 'callers' | 'calls' | 'dead_letters';
 
 // Group is a group of series of the state.
 export type Group = 'concurrency' | 'requests' | 'throttles' | 'latency';

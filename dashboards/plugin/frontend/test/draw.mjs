@@ -20,7 +20,7 @@ if (!out) {
 }
 
 const read = async (name) => JSON.parse(await readFile(path.join(answers, `${name}.json`), 'utf8'));
-const [state, inflight, dead] = await Promise.all(['state', 'inflight', 'dead_letters'].map(read));
+const [state, inflight, callers, dead] = await Promise.all(['state', 'inflight', 'callers', 'dead_letters'].map(read));
 const column = (frame, name) => frame.schema.fields.findIndex((f) => f.name === name);
 const id = (row) => dead.frames[0].data.values[1][row];
 const resource = '/api/datasources/uid/weir/resources/';
@@ -95,6 +95,10 @@ const scenes = {
     await page.getByLabel('State of the calls').click();
     await page.getByRole('option', { name: 'retrying' }).click();
     assert.deepEqual([(await g.value()).queryType, (await g.value()).state], ['calls', 'retrying']);
+    await page.getByLabel('What to show').click();
+    await page.getByRole('option', { name: /^Top callers/ }).click();
+    await page.getByLabel('Rows').waitFor({ state: 'detached' });
+    assert.equal((await g.value()).queryType, 'callers');
   },
   async 'query-fault'(page, g) {
     await g.answer([{ url: 'sidecars$', status: 502, data: { message: 'checkout-0: it refuses the token (401)' } }]);
@@ -160,6 +164,16 @@ const scenes = {
     for (const name of ['limit', 'running', 'concurrency', 'waiting', 'throttled: max_inflight', 'p95']) {
       await page.getByText(name, { exact: true }).waitFor();
     }
+  },
+  async 'callers-table'(page, g) {
+    const board = JSON.parse(await readFile('../../live/weir-live.json', 'utf8'));
+    const panel = board.panels.find((p) => p.targets[0].queryType === 'callers');
+    const frame = structuredClone(callers.frames[0]);
+    frame.data.values.forEach((list) => list.reverse()); // the panel puts those first that use most
+    await g.show('table', { value: [frame], sortBy: panel.options.sortBy, width: 1240, height: 200 });
+    await page.getByText('without a caller').waitFor();
+    const rows = (await page.getByRole('row').allInnerTexts()).map((text) => text.split(/\s*\n\s*/));
+    assert.deepEqual(rows.map((r) => r[1]), ['caller', 'alice', 'bob', 'without a caller']);
   },
   // The data source's class, over Grafana's own base class.
   async ''(page, g) {

@@ -9,6 +9,7 @@ import * as runtime from '@grafana/runtime';
 // @ts-expect-error Grafana itself uses it at its start; it is not among the exported types.
 import { initDataSourceInstanceSettings } from '../node_modules/@grafana/runtime/dist/esm/services/dataSource/settings.mjs';
 import * as ui from '@grafana/ui';
+import { TableNG } from '@grafana/ui/unstable';
 import * as react from 'react';
 import * as jsx from 'react/jsx-runtime';
 import { createRoot, type Root } from 'react-dom/client';
@@ -106,8 +107,23 @@ function Shown({ kind, plugin, source, input }: any) {
       const frames = value.map((frame: any) => data.dataFrameFromJSON(frame));
       return <Graph frames={frames} width={input.width} height={input.height} />;
     }
+    case 'table': {
+      const frame = data.dataFrameFromJSON(value[0]);
+      return <Table frame={frame} sortBy={input.sortBy} width={input.width} height={input.height} />;
+    }
   }
   throw new Error(kind);
+}
+
+// What a query of a table looks like in Grafana's own table.
+function Table({ frame, ...rest }: any) {
+  const theme = ui.useTheme2();
+  for (const field of frame.fields) {
+    field.config.custom = { align: 'auto', cellOptions: { type: 'auto' } };
+    field.state = { displayName: data.getFieldDisplayName(field, frame, [frame]) };
+    field.display = data.getDisplayProcessor({ field, theme, timeZone: 'utc' });
+  }
+  return <TableNG data={frame} structureRev={1} {...rest} />;
 }
 
 // What the query of the state looks like in Grafana's own graph.

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { actionFor, isCalls, mayChange, rowsOf } from '../src/calls-panel/rows';
-import { chosen, defaultQuery, groups, interpolate, queryTypes, states, rowsOf as numberOfRows } from '../src/query';
+import { chosen, defaultQuery, groups, hasRows, interpolate, queryTypes, states, rowsOf as numberOfRows } from '../src/query';
 import { faultOf, inClear } from '../src/sidecars';
 import type { WeirQuery } from '../src/types';
 
@@ -45,6 +45,7 @@ test('variables are put into a query', () => {
   assert.deepEqual([undefined, '', 'a', 'a, $sidecar', '$all', 'a,$all', '$none'].map(of), ['', '', 'a', 'a,b,c', '', '', '']);
   assert.equal(interpolate({ refId: 'A', state: '$state' } as WeirQuery, replace).state, 'failed');
   assert.deepEqual(chosen(' a,, b '), ['a', 'b']);
+  assert.deepEqual([...queryTypes.map((t) => t.value), undefined].filter(hasRows), ['inflight', 'calls', 'dead_letters']);
   assert.deepEqual(['1', '1000', '0', '1001', '1.5', 'x', ''].map(numberOfRows), [1, 1000, undefined, undefined, undefined, undefined, undefined]);
 });
 
@@ -88,7 +89,7 @@ test('rows of the panel', () => {
 });
 
 test('the dashboard asks what the data source knows', () => {
-  const board = JSON.parse(readFileSync('src/dashboards/weir-live.json', 'utf8'));
+  const board = JSON.parse(readFileSync('../../live/weir-live.json', 'utf8'));
   const ids = board.panels.map((p: { id: number }) => p.id);
   assert.equal(new Set(ids).size, ids.length);
   for (const p of board.panels) {
@@ -123,7 +124,7 @@ test('plugin.json is what Grafana expects', () => {
     }
     assert.deepEqual([p.info.version, p.info.updated], ['%VERSION%', '%TODAY%']);
     for (const { path } of p.includes ?? []) {
-      readFileSync(`src/${path.replace('weir-calls-panel', 'calls-panel')}`);
+      readFileSync(`src/${path.replace('weir-calls-panel', 'calls-panel').replace('dashboards/', '../../../live/')}`);
     }
     assert.match(p.dependencies.grafanaDependency, /^(<=|>=|<|>|=|~|\^)?([0-9]+)(\.[0-9x*]+)(\.[0-9x*]+)?$/);
   }
