@@ -24,6 +24,7 @@ type Config struct {
 	Async    Async
 	TLS      TLS
 	Metrics  Metrics
+	Tracing  Tracing
 	Admin    Admin
 	Ready    Ready
 	Drain    Drain
@@ -264,6 +265,18 @@ type Metrics struct {
 	Listen string
 	// Compat is "" or "openfaas": of-watchdog's metric names beside weir's own.
 	Compat string
+}
+
+// Tracing says where spans of requests are sent.
+type Tracing struct {
+	Endpoint string // URL that they are posted to, whole; empty keeps no traces
+	// Sample is the share of the traces that begin here which are recorded, 0 to 1.
+	// Others are as their callers say.
+	Sample      float64
+	HeadersFile string // file that ParseHeaders reads, empty for none
+	CA          string // PEM file of authorities for https, empty for the system's
+	Service     string // what traces show weir by
+	Attributes  []Attribute
 }
 
 // Admin is the port of the management API and the status page. What is not on a

@@ -77,7 +77,7 @@ func (p *printer) line(depth int, text, origin string) {
 func (s *setting) yaml(c *Config) (string, error) {
 	text := s.value.get(c)
 	switch s.value.kind {
-	case kindNumber, kindBool, kindSize, kindDuration:
+	case kindNumber, kindBool, kindSize, kindDuration, kindShare:
 		return text, nil // never in need of quotes
 	case kindList:
 		var items []string

@@ -47,6 +47,7 @@ func (l *loading) relate() {
 	l.relateTLS("admin.tls_cert", "admin.tls_key", "admin.tls_client_ca")
 	l.relateAdmin()
 	l.relateLog()
+	l.relateTracing()
 }
 
 func (l *loading) relateQueue() {

@@ -102,6 +102,12 @@ var samples = map[string]struct{ text, effective string }{
 	"trusted_proxies":              {"10.0.0.0/8,fd00::1", "10.0.0.0/8,fd00::1/128"},
 	"metrics.listen":               {"127.0.0.1:19464", "127.0.0.1:19464"},
 	"metrics.compat":               {"openfaas", "openfaas"},
+	"tracing.endpoint":             {"http://collector:4318", "http://collector:4318/v1/traces"},
+	"tracing.sample":               {"0.050", "0.05"},
+	"tracing.headers_file":         {"headers", "headers"},
+	"tracing.ca":                   {"collector.pem", "collector.pem"},
+	"tracing.service":              {"edge", "edge"},
+	"tracing.attributes":           {"k8s.pod.name=f-1,deployment.environment.name=a%2Cb", "k8s.pod.name=f-1,deployment.environment.name=a%2Cb"},
 	"admin.listen":                 {"127.0.0.1:19465", "127.0.0.1:19465"},
 	"admin.token_file":             {"token", "token"},
 	"admin.tls_cert":               {"admin-cert.pem", "admin-cert.pem"},
@@ -236,6 +242,7 @@ func TestNonReloadableSettings(t *testing.T) {
 		"limits.account", "limits.lease_time", "limits.nats_ca", "limits.nats_credentials", "limits.nats_replicas", "limits.nats_url",
 		"listen", "log.format", "metrics.compat", "metrics.listen", "openfaas", "startup_timeout",
 		"tls.cert", "tls.client_ca", "tls.key",
+		"tracing.attributes", "tracing.ca", "tracing.endpoint", "tracing.headers_file", "tracing.service",
 		"upstream.ca", "upstream.connect_timeout", "upstream.idle_timeout", "upstream.max_idle", "upstream.url",
 	}
 	var got []string

@@ -438,6 +438,36 @@ var settings = []*setting{
 		value: choice(func(c *Config) *string { return &c.Metrics.Compat }, "", "openfaas"),
 	},
 	{
+		flag: "tracing-endpoint", key: "tracing.endpoint", def: "", fixed: true,
+		usage: "URL that spans of requests are sent to, by OTLP over HTTP; without a path /v1/traces is meant; empty sends none",
+		value: tracingEndpoint(),
+	},
+	{
+		flag: "tracing-sample", key: "tracing.sample", def: "1",
+		usage: "share of the traces that begin at weir which are recorded, from 0 to 1; a trace that a caller brings is recorded if the caller says so",
+		value: share(func(c *Config) *float64 { return &c.Tracing.Sample }),
+	},
+	{
+		flag: "tracing-headers-file", key: "tracing.headers_file", def: "", fixed: true,
+		usage: "file with headers for the receiver of spans, one Name: value on each line, read anew each time; empty for none",
+		value: text(kindFile, func(c *Config) *string { return &c.Tracing.HeadersFile }, checkFile),
+	},
+	{
+		flag: "tracing-ca", key: "tracing.ca", def: "", fixed: true,
+		usage: "PEM file of the authorities to trust for an https:// endpoint; empty for the system's",
+		value: text(kindFile, func(c *Config) *string { return &c.Tracing.CA }, checkFile),
+	},
+	{
+		flag: "tracing-service", key: "tracing.service", def: "weir", fixed: true,
+		usage: "name that traces show weir by (service.name); the function's is in faas.name",
+		value: text(kindText, func(c *Config) *string { return &c.Tracing.Service }, checkService),
+	},
+	{
+		flag: "tracing-attributes", key: "tracing.attributes", def: "", fixed: true,
+		usage: "what else is said of where spans come from, as key=value with percent-encoded values, such as k8s.pod.name=f-1 (the notation of OTEL_RESOURCE_ATTRIBUTES)",
+		value: attributes(func(c *Config) *[]Attribute { return &c.Tracing.Attributes }),
+	},
+	{
 		flag: "admin-listen", key: "admin.listen", def: "127.0.0.1:9465", fixed: true,
 		usage: "port of the management API and the status page, host:port; empty is off",
 		value: text(kindAddress, func(c *Config) *string { return &c.Admin.Listen }, parseListenOrNone),

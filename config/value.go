@@ -23,6 +23,7 @@ const (
 	kindSize     kind = "size"
 	kindNumber   kind = "number"
 	kindRate     kind = "rate"
+	kindShare    kind = "share"
 	kindBool     kind = "boolean"
 	kindList     kind = "list"
 )

@@ -96,7 +96,7 @@ func TestFullFile(t *testing.T) {
 	loaded := mustLoad(t, Source{File: "testdata/valid-full.yaml"})
 	defaults := Default()
 	for _, s := range settings {
-		if strings.HasPrefix(s.key, "tls.") || strings.HasPrefix(s.key, "admin.tls_") || s.key == "upstream.ca" || s.key == "async.nats_ca" || s.key == "limits.nats_ca" {
+		if strings.HasPrefix(s.key, "tls.") || strings.HasPrefix(s.key, "admin.tls_") || s.key == "upstream.ca" || s.key == "async.nats_ca" || s.key == "limits.nats_ca" || s.key == "tracing.ca" {
 			continue // they need files: TestTLSFiles
 		}
 		if got := s.value.get(loaded.Config); got == s.value.get(defaults) {

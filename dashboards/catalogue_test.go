@@ -19,7 +19,7 @@ var fromScrape = []string{"job", "instance", "namespace"}
 // Prometheus' own.
 func exportedMetrics(t *testing.T) map[string][]string {
 	t.Helper()
-	m := metrics.New(metrics.Options{Function: "f", Gate: func() limits.Snapshot { return limits.Snapshot{} }, Async: func() metrics.AsyncSnapshot { return metrics.AsyncSnapshot{Up: true} }, Leases: func() []metrics.LeaseSnapshot { return []metrics.LeaseSnapshot{{Scope: "function"}} }})
+	m := metrics.New(metrics.Options{Function: "f", Gate: func() limits.Snapshot { return limits.Snapshot{} }, Async: func() metrics.AsyncSnapshot { return metrics.AsyncSnapshot{Up: true} }, Leases: func() []metrics.LeaseSnapshot { return []metrics.LeaseSnapshot{{Scope: "function"}} }, Traces: func() metrics.TraceSnapshot { return metrics.TraceSnapshot{} }})
 	families, err := m.Registry().Gather()
 	if err != nil {
 		t.Fatal(err)

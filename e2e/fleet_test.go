@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"weir/tracing/otlptest"
 )
 
 // fleet is every function of the proof, each with a kind of trouble.
@@ -98,7 +100,7 @@ func startFleet(t *testing.T) *fleet {
 	nats := startNATS(t)
 	f.flakyFile = configFile(t, "limits: {max_inflight: 50}\n")
 
-	countedWeir := start(t, "--upstream="+f.counted.url(), "--function=counted", "--max-inflight=12")
+	countedWeir := start(t, "--upstream="+f.counted.url(), "--function=counted", "--max-inflight=12", "--tracing-endpoint="+otlptest.Start(t).URL)
 	cartWeirs := []*weir{
 		start(t, "--upstream="+cart.url(), "--function=cart", "--function-version=v1", "--max-inflight=4"),
 		start(t, "--upstream="+cart.url(), "--function=cart", "--function-version=v2", "--max-inflight=4"),

@@ -17,24 +17,27 @@ const module = "weir"
 // folder and what lies below it, but for those that are rooms themselves; within
 // a room, everything may import everything.
 var rooms = map[string][]string{
-	"cmd/weir":           {"admin", "proxy", "queue", "proxy/h1", "webhook", "metrics", "limits", "config", "cmd/manuals"},
-	"cmd/manuals":        {},
-	"cmd/weirctl":        {"cmd/weirctl/inject", "cmd/manuals", "config", "admin", "dashboards"},
-	"cmd/weirctl/inject": {"config"},
-	"admin":              {"limits", "metrics", "queue", "config"},
-	"proxy":              {"proxy/h1", "limits", "metrics"},
-	"queue":              {"limits", "metrics", "faults"}, // which its tests use
-	"proxy/h1":           {},
-	"webhook":            {},
-	"metrics":            {"limits"},
-	"limits":             {},
-	"config":             {},
-	"dashboards":         {"metrics", "limits"}, // its tests ask weir what it exports
-	"e2e":                {"faults"},
-	"faults":             {},
-	"bench":              {},
-	"deploy":             {"config"}, // its tests read the settings that it deploys
-	"scripts":            {},
+	"cmd/weir":             {"admin", "proxy", "queue", "proxy/h1", "webhook", "metrics", "limits", "config", "tracing", "tracing/tracecontext", "cmd/manuals"},
+	"cmd/manuals":          {},
+	"cmd/weirctl":          {"cmd/weirctl/inject", "cmd/manuals", "config", "admin", "dashboards"},
+	"cmd/weirctl/inject":   {"config"},
+	"admin":                {"limits", "metrics", "queue", "config"},
+	"proxy":                {"proxy/h1", "limits", "metrics", "tracing", "tracing/otlptest"},
+	"queue":                {"limits", "metrics", "faults"}, // which its tests use
+	"proxy/h1":             {},
+	"webhook":              {},
+	"metrics":              {"limits", "tracing/tracecontext"},           // without what records traces
+	"tracing":              {"tracing/tracecontext", "tracing/otlptest"}, // the latter its tests
+	"tracing/otlptest":     {},                                           // a receiver, for tests
+	"tracing/tracecontext": {},
+	"limits":               {},
+	"config":               {},
+	"dashboards":           {"metrics", "limits"}, // its tests ask weir what it exports
+	"e2e":                  {"faults", "tracing/otlptest"},
+	"faults":               {},
+	"bench":                {},
+	"deploy":               {"config"}, // its tests read the settings that it deploys
+	"scripts":              {},
 }
 
 // roomOf gives the room that a package of the module belongs to, "" for none.
@@ -104,7 +107,7 @@ func TestRoomsImportOnlyRoomsBelow(t *testing.T) {
 
 func TestSidecarStaysLight(t *testing.T) {
 	t.Parallel()
-	heavy := []string{"github.com/apache/arrow", "github.com/hashicorp/go-plugin", "github.com/grafana/grafana-plugin-sdk-go", "k8s.io", "sigs.k8s.io"}
+	heavy := []string{"github.com/apache/arrow", "github.com/hashicorp/go-plugin", "github.com/grafana/grafana-plugin-sdk-go", "k8s.io", "sigs.k8s.io", "google.golang.org/grpc", "go.opentelemetry.io/proto"}
 	packages := goList(t, "-deps", module+"/cmd/weir")
 	if !slices.ContainsFunc(packages, func(p listed) bool { return p.ImportPath == "net/http" }) {
 		t.Fatalf("go list -deps shows no net/http among %d packages", len(packages))

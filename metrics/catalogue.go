@@ -46,6 +46,7 @@ const (
 	nameReloadSuccessful  = "weir_config_last_reload_successful"
 	nameReloadSuccessTime = "weir_config_last_reload_success_timestamp_seconds"
 	nameBuildInfo         = "weir_build_info"
+	nameTraceSpans        = "weir_trace_spans_total"
 
 	nameAsyncDepth        = "weir_async_depth"
 	nameAsyncOldestAge    = "weir_async_oldest_age_seconds"
@@ -86,6 +87,7 @@ var catalogue = []Definition{
 	{nameReloadSuccessful, Gauge, nil, "Whether the last load of the configuration succeeded: 1 or 0."},
 	{nameReloadSuccessTime, Gauge, nil, "When the configuration in force was loaded, in seconds since the epoch."},
 	{nameBuildInfo, Gauge, []string{"version", "goversion"}, "Constant 1, labelled with the build."},
+	{nameTraceSpans, Counter, []string{"result"}, "Spans of requests that are recorded, by what became of them: exported, dropped (the queue to the receiver was full) or failed (the receiver did not take them). With tracing.endpoint only."},
 
 	{nameAsyncDepth, Gauge, nil, "Asynchronous calls that wait: for their turn, their time or their next attempt. Of all that share the queue. With --async only, as all of weir_async_*, weir_dead_letters and weir_queue_up."},
 	{nameAsyncOldestAge, Gauge, nil, "Age of the oldest asynchronous call that is due and waits; 0 where none does."},

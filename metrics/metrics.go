@@ -27,6 +27,8 @@ type Options struct {
 	Async func() AsyncSnapshot
 	// Leases is read at scrape time; nil where nothing can be shared.
 	Leases func() []LeaseSnapshot
+	// Traces is read at scrape time; nil where none are kept.
+	Traces func() TraceSnapshot
 }
 
 // Metrics counts for one function. Make one with New; it is safe for concurrent
@@ -69,6 +71,9 @@ func New(o Options) *Metrics {
 	}
 	if o.Async != nil {
 		r.MustRegister(newAsyncCollector(o.Async))
+	}
+	if o.Traces != nil {
+		r.MustRegister(newTraceCollector(o.Traces))
 	}
 
 	requests := counterVec(r, nameRequests)

@@ -23,7 +23,7 @@ func newMetrics(t *testing.T, compat bool) (*Metrics, *limits.Gate) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(Options{Function: "f", FunctionVersion: "v3", BuildVersion: "1.2.3", OpenFaaS: compat, Gate: g.Snapshot, Async: func() AsyncSnapshot { return AsyncSnapshot{Up: true} }, Leases: func() []LeaseSnapshot { return []LeaseSnapshot{{Scope: "function"}} }}), g
+	return New(Options{Function: "f", FunctionVersion: "v3", BuildVersion: "1.2.3", OpenFaaS: compat, Gate: g.Snapshot, Async: func() AsyncSnapshot { return AsyncSnapshot{Up: true} }, Leases: func() []LeaseSnapshot { return []LeaseSnapshot{{Scope: "function"}} }, Traces: func() TraceSnapshot { return TraceSnapshot{} }}), g
 }
 
 func gather(t *testing.T, m *Metrics) map[string]*dto.MetricFamily {

@@ -7,13 +7,16 @@ import (
 
 	"weir/limits"
 	"weir/metrics"
+	"weir/tracing"
 )
 
 // account is what the books need of a request that has ended, whichever engine
 // carried it. Times are on the clock.
 type account struct {
 	method, target, proto, client string
-	traceparent                   string // the field of that name
+	traceparent                   string           // the field of that name
+	trace                         *tracing.Request // nil where none is kept
+	scheme, host, route           string           // for the trace
 
 	began      time.Duration // the head was complete
 	handedOver time.Duration // to the function, once admitted
@@ -55,6 +58,9 @@ func (p *Proxy) settle(s *Settings, slot *limits.Slot, a *account) {
 			}
 		}
 		p.metrics.Ended(ended)
+	}
+	if a.trace != nil && a.trace.Recorded() {
+		p.recordSpans(a, v, now, waited, throttled)
 	}
 	if s.logs(v.status) {
 		p.logAccess(s, a, v, now-a.began, waited, throttled)

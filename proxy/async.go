@@ -98,13 +98,13 @@ type asyncHead struct {
 // fieldLines gives a request's fields by their canonical names.
 type fieldLines interface {
 	fields
-	// line gives the field's value number i, from 0, and whether there is one.
-	line(name string, i int) (string, bool)
+	// Line gives the field's value number i, from 0, and whether there is one.
+	Line(name string, i int) (string, bool)
 }
 
 type headerLines struct{ http.Header }
 
-func (h headerLines) line(name string, i int) (string, bool) {
+func (h headerLines) Line(name string, i int) (string, bool) {
 	if values := h.Header[name]; i < len(values) {
 		return values[i], true
 	}
@@ -261,6 +261,10 @@ func (x *exchange) endToEnd() []Field {
 	out.Del("Content-Length")
 	out.Del("X-Call-Id") // weir's own takes its place
 	x.forwardPeer(out)
+	if x.spans != nil {
+		x.setTrace(out)
+		out["Traceparent"] = []string{x.spans.AcceptedTraceparent()}
+	}
 	list := make([]Field, 0, len(out)+2)
 	for name, values := range out {
 		for _, v := range values {

@@ -118,7 +118,7 @@ func asyncKey(h fieldLines) (string, error) {
 	var key string
 	for _, name := range [...]string{"Idempotency-Key", "X-Call-Id"} {
 		for i := 0; ; i++ {
-			v, ok := h.line(name, i)
+			v, ok := h.Line(name, i)
 			if !ok {
 				break
 			}
@@ -139,11 +139,11 @@ func (e *callbackError) Unwrap() error { return e.why }
 
 // asyncCallback reads where the outcome is to be sent.
 func asyncCallback(e Enqueuer, h fieldLines) (string, error) {
-	url, sent := h.line("X-Callback-Url", 0)
+	url, sent := h.Line("X-Callback-Url", 0)
 	if !sent {
 		return "", nil
 	}
-	if _, more := h.line("X-Callback-Url", 1); more {
+	if _, more := h.Line("X-Callback-Url", 1); more {
 		return "", errAsyncCallback
 	}
 	if err := e.CheckCallback(url); err != nil {

@@ -17,6 +17,7 @@ type description struct {
 	call       limits.Call
 	grpc       bool
 	fullDuplex bool
+	route      string // the path of the one that it matched, "" for none
 
 	requestTimeout       time.Duration
 	responseStartTimeout time.Duration
@@ -45,7 +46,7 @@ func describe(s *Settings, method, target string, h fields) description {
 	}
 	if r != nil {
 		d.call.Overflow, d.call.Priority, d.call.Rate = r.Overflow, r.Priority, r.Rate
-		d.fullDuplex = r.FullDuplex
+		d.fullDuplex, d.route = r.FullDuplex, r.Path
 		if r.RequestTimeout != nil {
 			d.requestTimeout = *r.RequestTimeout
 		}

@@ -11,6 +11,7 @@ import (
 
 	"weir/limits"
 	"weir/metrics"
+	"weir/tracing"
 )
 
 // exchange is one request from its complete head to its last byte: its slot,
@@ -27,6 +28,7 @@ type exchange struct {
 		response responseBody
 	}
 
+	spans    *tracing.Request // nil where no traces are kept
 	slot     limits.Slot
 	seat     *seat // nil until it is admitted
 	admitted bool
@@ -170,6 +172,13 @@ func (x *exchange) finish() {
 		traceparent: x.r.Header.Get("Traceparent"),
 		began:       x.began, handedOver: x.handedOver, answered: time.Duration(x.answered.Load()),
 		admitted: x.admitted, accepted: x.accepted, status: x.w.status, cause: cause,
+	}
+	if x.spans != nil {
+		a.trace, a.traceparent = x.spans, x.spans.Traceparent()
+		a.host, a.route, a.scheme = x.r.Host, x.route, "http"
+		if x.r.TLS != nil || connInfoOf(x.r.Context()).tls {
+			a.scheme = "https"
+		}
 	}
 	if x.seat != nil {
 		x.seat.leave()

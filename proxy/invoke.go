@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/metrics"
+	"weir/tracing"
 )
 
 // Invocation is one attempt at a call that was accepted earlier.
@@ -30,15 +31,27 @@ type Invocation struct {
 // a slot. An error means that there was no answer, or only a part of one.
 func (p *Proxy) Invoke(ctx context.Context, i *Invocation, keep int64) (res *AsyncResponse, dropped bool, err error) {
 	began := clock()
+	var spans *tracing.Request
+	if p.tracer != nil {
+		spans = &tracing.Request{}
+		p.tracer.BeginAttempt(spans, headerLines{i.Header})
+		i.Header["Traceparent"] = []string{spans.Traceparent()}
+	}
 	defer func() {
-		ended := metrics.Request{Mode: metrics.Async, Method: i.Method, Admitted: true, Duration: clock() - began, Upstream: clock() - began, Traceparent: i.Header.Get("Traceparent")}
-		if err == nil {
-			ended.Origin, ended.Status = metrics.OriginFunction, res.Status
+		v := verdict{origin: metrics.OriginFunction}
+		if err != nil {
+			v = statusFor(err)
 		} else {
-			v := statusFor(err)
-			ended.Origin, ended.Status = v.origin, v.status
+			v.status = res.Status
 		}
-		p.metrics.Ended(ended)
+		now := clock()
+		p.metrics.Ended(metrics.Request{
+			Mode: metrics.Async, Method: i.Method, Origin: v.origin, Status: v.status,
+			Admitted: true, Duration: now - began, Upstream: now - began, Traceparent: i.Header.Get("Traceparent"),
+		})
+		if spans != nil && spans.Recorded() {
+			p.recordAttempt(spans, i, res, err, v, began, now)
+		}
 	}()
 	s := spareSeats.Get().(*seat)
 	s.take(p, &account{method: i.Method, target: i.Target, proto: asyncProtocol, client: i.ID, began: began}, 0)

@@ -13,6 +13,7 @@ import (
 
 	"weir/limits"
 	"weir/metrics"
+	"weir/tracing"
 )
 
 // Options is what a Proxy is made of. All fields are required but OpenFaaS.
@@ -29,6 +30,8 @@ type Options struct {
 	// Enqueuer takes requests that are to be run later, where Settings.Async says
 	// which; nil where there is no queue.
 	Enqueuer Enqueuer
+	// Tracer keeps traces; nil keeps none.
+	Tracer *tracing.Tracer
 	// Calls answers what lies below /_weir/calls/, without a slot; nil leaves that to
 	// the function.
 	Calls http.Handler
@@ -45,6 +48,7 @@ type Proxy struct {
 	ready    http.Handler
 	enqueuer Enqueuer
 	calls    http.Handler
+	tracer   *tracing.Tracer
 	bodies   budget // of requests that are being accepted
 
 	settings  atomic.Pointer[Settings]
@@ -61,7 +65,7 @@ type Proxy struct {
 func New(o Options) *Proxy {
 	p := &Proxy{
 		gate: o.Gate, metrics: o.Metrics, upstream: o.Upstream, log: o.Log,
-		openfaas: o.OpenFaaS, ready: o.Ready, enqueuer: o.Enqueuer, calls: o.Calls,
+		openfaas: o.OpenFaaS, ready: o.Ready, enqueuer: o.Enqueuer, calls: o.Calls, tracer: o.Tracer,
 		tunnels: map[*tunnel]struct{}{},
 	}
 	p.Configure(o.Settings)
@@ -138,6 +142,10 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{p: p, settings: s, began: clock(), r: r}
 	x.w.ResponseWriter, x.w.x = w, x
 	x.description = describe(s, r.Method, r.RequestURI, r.Header)
+	if p.tracer != nil {
+		x.spans = &tracing.Request{}
+		p.tracer.Begin(x.spans, headerLines{r.Header})
+	}
 	if s.identifies() {
 		addr, _ := peerAddr(r.RemoteAddr)
 		from := s.peer(addr)
@@ -255,6 +263,7 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	out.Close = pr.In.Method == http.MethodHead
 
 	x.forwardPeer(out.Header)
+	x.setTrace(out.Header)
 
 	if x.body == nil {
 		switch pr.In.Method {

@@ -14,6 +14,7 @@ import (
 
 	"weir/limits"
 	"weir/proxy/h1"
+	"weir/tracing"
 )
 
 // stream is what a connection needs while it carries requests, one after the
@@ -58,9 +59,10 @@ type stream struct {
 
 	buffer, answerBuf, sinkBuf, upBuf []byte
 
-	order   AsyncRequest // what is made of a request that is to be run later
-	taken   bodyBuffer   // its body, where that is not at hand whole
-	written []byte       // what weir writes of its fields
+	spans   tracing.Request // where traces are kept
+	order   AsyncRequest    // what is made of a request that is to be run later
+	taken   bodyBuffer      // its body, where that is not at hand whole
+	written []byte          // what weir writes of its fields
 }
 
 // bodyState says where in the source the request's body is.
@@ -262,7 +264,7 @@ type headFields struct{ *h1.Head }
 
 func (h headFields) Get(name string) string { return view(h.Head.Get(name)) }
 
-func (h headFields) line(name string, i int) (string, bool) {
+func (h headFields) Line(name string, i int) (string, bool) {
 	at := h.Find(name, 0)
 	for ; i > 0 && at >= 0; i-- {
 		at = h.Find(name, at+1)
@@ -335,6 +337,9 @@ func (x *stream) carry(n int) connState {
 	x.held = x.source.Hold(n)
 	x.request.Rebase(x.held)
 	x.account.target = view(x.request.Target())
+	if t := x.c.e.p.tracer; t != nil {
+		x.trace(t)
+	}
 	if x.settings.identifies() && !x.async {
 		x.settings.identify(&x.call, headFields{&x.request.Head}, sender{x.c.peer(x.settings), x.c.certificate, x.last})
 	}
@@ -493,7 +498,10 @@ func (x *stream) failure() error {
 // ended it.
 func (x *stream) settle(err error) {
 	x.account.cause = err
-	if x.account.admitted {
+	switch {
+	case x.account.trace != nil:
+		x.account.traceparent = x.spans.Traceparent()
+	case x.account.admitted:
 		x.account.traceparent = view(x.request.Get("Traceparent"))
 	}
 	x.seat.leave()

@@ -171,6 +171,9 @@ func (x *stream) endToEnd(list []Field) []Field {
 		via = "1.0 weir"
 	}
 	x.written = b
+	if x.account.trace != nil {
+		list = append(list, Field{"Traceparent", x.spans.AcceptedTraceparent()})
+	}
 	return append(list, Field{"Via", via})
 }
 

@@ -28,6 +28,9 @@ func (x *stream) appendRequest(b []byte) []byte {
 	} else {
 		b = append(b, "Via: 1.1 weir\r\n"...)
 	}
+	if x.account.trace != nil {
+		b = h1.AppendField(b, "Traceparent", x.spans.Traceparent())
+	}
 	var options h1.Option
 	if r.TETrailers() {
 		b = append(b, "TE: trailers\r\n"...)

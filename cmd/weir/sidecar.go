@@ -17,6 +17,7 @@ import (
 	"weir/limits"
 	"weir/metrics"
 	"weir/proxy"
+	"weir/tracing"
 )
 
 // sidecar is all the rooms joined, from listening to the end of a drain.
@@ -43,6 +44,7 @@ type sidecar struct {
 	async      *async // nil where it is not asked for
 	shared     *sharedLimits
 	callers    *callers
+	tracer     *tracing.Tracer // nil where no traces are kept
 }
 
 // newSidecar opens the ports and joins the rooms; nothing is served yet. On an
@@ -74,9 +76,18 @@ func newSidecar(loaded *config.Loaded, log *slog.Logger, level *slog.LevelVar) (
 			}
 		}()
 	}
+	if s.tracer, err = newTracer(c, log); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.closeTracer()
+		}
+	}()
 	s.metrics = metrics.New(metrics.Options{
 		Function: c.Function.Name, FunctionVersion: c.Function.Version, BuildVersion: buildVersion(),
 		OpenFaaS: c.Metrics.Compat == "openfaas", Gate: s.gate.Snapshot, Async: s.async.metrics(), Leases: s.shared.metrics(),
+		Traces: traceMetrics(s.tracer),
 	})
 	s.metrics.Reloaded(time.Now(), true)
 	if s.upstream, err = proxy.NewUpstream(proxy.UpstreamOptions{
@@ -90,7 +101,7 @@ func newSidecar(loaded *config.Loaded, log *slog.Logger, level *slog.LevelVar) (
 	s.proxy = proxy.New(proxy.Options{
 		Gate: s.gate, Metrics: s.metrics, Upstream: s.upstream, Settings: settings(c, s.rates), Log: log,
 		OpenFaaS: c.OpenFaaS, Ready: http.HandlerFunc(health.Ready),
-		Enqueuer: s.async.enqueuer(), Calls: s.async.handler(),
+		Enqueuer: s.async.enqueuer(), Calls: s.async.handler(), Tracer: s.tracer,
 	})
 	if s.async != nil {
 		s.async.invoker.proxy = s.proxy
@@ -223,6 +234,9 @@ func (s *sidecar) use(c *config.Config) error {
 		s.async.queue.Configure(asyncPolicy(c))
 		s.async.notifier.configure(c)
 	}
+	if s.tracer != nil {
+		s.tracer.SetSample(c.Tracing.Sample)
+	}
 	s.prober.Configure(probeOptions(c))
 	setLevel(s.level, c)
 	s.config.Store(c)
@@ -305,4 +319,5 @@ func (s *sidecar) close() {
 	}
 	s.shared.close()
 	s.upstream.Close()
+	s.closeTracer() // after all that may end a request
 }

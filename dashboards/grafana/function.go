@@ -192,5 +192,7 @@ func functionRuntime(s selection) []panel {
 			unitBytes, query("A", s.gauge("process_resident_memory_bytes", ""), "{{instance}}")),
 		newGraph("Goroutines of weir", "About one for each connection that is busy. A number that grows while running and waiting do not is worth a report.",
 			unitCount, query("A", s.gauge("go_goroutines", ""), "{{instance}}")),
+		newGraph("Spans, by what became of them", "Spans of traces a second, where tracing is on. Dropped: the queue to the receiver was full, because it is slow or away; record fewer (tracing.sample) or give it room. Failed: it did not take them; weir's log says why.",
+			unitEach, query("A", sum("result", s.rate("weir_trace_spans_total", "")), "{{result}}")),
 	}
 }

@@ -17,11 +17,12 @@ const (
 	unitRequests = "reqps"
 	unitCount    = "short"
 	unitBytes    = "bytes"
+	unitEach     = "cps" // counts a second
 )
 
 // least is up to where the axis of a unit goes at least: of a line that is 0 all the
 // time, Grafana would draw an axis to 100.
-var least = map[string]float64{unitSeconds: 0.001, unitShare: 0.01, unitRequests: 1, unitCount: 1, unitBytes: 1 << 20}
+var least = map[string]float64{unitSeconds: 0.001, unitShare: 0.01, unitRequests: 1, unitCount: 1, unitBytes: 1 << 20, unitEach: 1}
 
 // graph is a time series panel.
 type graph struct{ *timeseries.PanelBuilder }
