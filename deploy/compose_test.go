@@ -208,7 +208,7 @@ func TestComposeFindsItsFiles(t *testing.T) {
 		t.Errorf("%v: Grafana finds %d dashboards: %q", err, len(boards), boards)
 	}
 
-	var addresses []string
+	addresses := map[string][]string{} // who is asked by whom
 	for _, file := range []string{"weir.yaml", "weir-sidecars.yaml"} {
 		var sources struct {
 			APIVersion  int `yaml:"apiVersion"`
@@ -225,13 +225,13 @@ func TestComposeFindsItsFiles(t *testing.T) {
 		readStrictly(t, filepath.Join(provisioning, "datasources", file), &sources)
 		for _, source := range sources.Datasources {
 			if source.URL != "" {
-				addresses = append(addresses, source.URL)
+				addresses["Grafana's Prometheus"] = append(addresses["Grafana's Prometheus"], source.URL)
 				if interval := readPrometheus(t).Global.ScrapeInterval; source.JSONData.TimeInterval != interval {
 					t.Errorf("Grafana takes %s for the scrape interval, and it is %s", source.JSONData.TimeInterval, interval)
 				}
 			}
 			for _, sidecar := range source.JSONData.Sidecars {
-				addresses = append(addresses, sidecar.URL)
+				addresses["Grafana's sidecar"] = append(addresses["Grafana's sidecar"], sidecar.URL)
 			}
 			if token, ok := source.SecureJSONData["token"]; ok {
 				file, isFile := strings.CutPrefix(strings.TrimSuffix(token, "}"), "$__file{")
@@ -245,21 +245,19 @@ func TestComposeFindsItsFiles(t *testing.T) {
 			}
 		}
 	}
-	if len(addresses) != 2 {
-		t.Errorf("Grafana asks %q", addresses)
-	}
 	config := readPrometheus(t)
-	addresses = append(addresses, config.Alerting.Alertmanagers[0].StaticConfigs[0].Targets...)
-	addresses = append(addresses, config.ScrapeConfigs[0].StaticConfigs[0].Targets...)
-	addresses = append(addresses, option(t, weir.Command, "upstream"))
-	// Each is that of a service, and a port on which it listens.
-	listens := []string{
-		"prometheus:9090", "alertmanager:9093", "weir" + option(t, weir.Command, "admin-listen"), "weir:9464",
-		"function:" + s.services["function"].Environment["PORT"],
-	}
-	for _, address := range addresses {
-		if !slices.Contains(listens, strings.TrimPrefix(address, "http://")) {
-			t.Errorf("nothing listens on %s; there are %q", address, listens)
+	addresses["Alertmanager"] = config.Alerting.Alertmanagers[0].StaticConfigs[0].Targets
+	addresses["what is scraped"] = config.ScrapeConfigs[0].StaticConfigs[0].Targets
+	addresses["the function"] = []string{option(t, weir.Command, "upstream")}
+	for who, want := range map[string]string{
+		"Grafana's Prometheus": "http://prometheus:9090",
+		"Grafana's sidecar":    "http://weir" + option(t, weir.Command, "admin-listen"),
+		"Alertmanager":         "alertmanager:9093",
+		"what is scraped":      "weir:9464",
+		"the function":         "http://function:" + s.services["function"].Environment["PORT"],
+	} {
+		if got := addresses[who]; !slices.Equal(got, []string{want}) {
+			t.Errorf("%s is looked for at %q, and is %s", who, got, want)
 		}
 	}
 }
@@ -332,13 +330,15 @@ func TestComposeMonitoringIsValid(t *testing.T) {
 		{[]string{"amtool", "check-config", alertmanager}, `SUCCESS(?s:.*)1 receivers`},
 		{[]string{"amtool", "config", "routes", "test", "--config.file=" + alertmanager, "alertname=WeirThrottling", "severity=warning"}, `(?m)^on-call$`},
 	} {
-		if _, err := exec.LookPath(c.command[0]); err != nil {
-			t.Skipf("%s is not installed (scripts/install-deps): %v", c.command[0], err)
-		}
-		out, err := exec.Command(c.command[0], c.command[1:]...).CombinedOutput()
-		if err != nil || !regexp.MustCompile(c.wants).Match(out) {
-			t.Errorf("%q: %v\n%s", c.command, err, out)
-		}
+		t.Run(strings.Join(c.command[:2], " "), func(t *testing.T) {
+			if _, err := exec.LookPath(c.command[0]); err != nil {
+				t.Skipf("%s is not installed (scripts/install-deps): %v", c.command[0], err)
+			}
+			out, err := exec.Command(c.command[0], c.command[1:]...).CombinedOutput()
+			if err != nil || !regexp.MustCompile(c.wants).Match(out) {
+				t.Errorf("%q: %v\n%s", c.command, err, out)
+			}
+		})
 	}
 }
 
