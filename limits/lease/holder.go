@@ -48,7 +48,7 @@ type Config struct {
 //     next one, and cannot come into force after it;
 //   - it ends ownPart of the lease time after the write was sent, while the others let
 //     an entry stand for othersPart of it after they first saw it, both by the clock of
-//     whoever counts. Clocks may differ in what they show, and by a quarter in how fast
+//     whoever counts. Clocks may differ in what they show, and by a fifth in how fast
 //     they go;
 //   - what runs on when a bound shrinks or ends stays in the record until it has ended.
 type holder struct {
@@ -80,6 +80,12 @@ type holder struct {
 	tried      time.Time // the end of the last one
 	blind      bool      // and could not be read
 	read       time.Time // when it last was
+	// confirmed: a write has succeeded since the ledger can be read again. What another
+	// sent before that, and came late, is refused from then on.
+	confirmed bool
+	// stale: this holder did not look for so long that others may have given it up.
+	stale   bool
+	joining bool // the write under way puts it into the record, for others too
 
 	lost   bool // the record was lost, and this holder is about to restore it
 	outage bool // what bounds the part is no lease
@@ -91,6 +97,8 @@ type sighting struct {
 	at   time.Time
 	// silent: not heard of since the ledger can be reached again.
 	silent bool
+	// unaware: not heard of since this holder is in the record.
+	unaware bool
 }
 
 // Parts of the lease time: how long a holder counts on its own lease, and how long the
@@ -100,6 +108,8 @@ const (
 	ownPart    = 0.7
 	othersPart = 0.85
 	renewPart  = 0.25
+	// noticedPart is how long an outage lasts that nobody can have missed who looks.
+	noticedPart = 0.4
 )
 
 const (
@@ -133,6 +143,7 @@ func (h *holder) bind(slots int, until time.Time, limit int) int {
 // observe looks at the record, read by the time at, nil for none. It returns the
 // record that is to be written in its place, nil where nothing has to be.
 func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
+	h.look(at)
 	// Who has not looked for long may have missed an outage.
 	h.blind = h.blind || at.Sub(h.read) > h.portion(renewPart)
 	h.read, h.failing = at, false
@@ -181,7 +192,7 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 		target = 0
 	}
 
-	h.record, h.revision = next, revision
+	h.record, h.revision, h.joining = next, revision, own == nil || h.stale
 	changed := abs(h.needed-recorded) > max(1, recorded/8)
 	switch {
 	case own == nil || h.lost || next.Young != r.Young: // has to be written
@@ -204,13 +215,20 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 // succeeded says that what observe returned has been written, sent at a moment.
 func (h *holder) succeeded(sent time.Time, revision uint64) {
 	h.known, h.revision, h.wrote = true, revision, sent
-	h.lost, h.outage = false, false
+	h.lost, h.outage, h.stale, h.confirmed = false, false, false, true
+	if h.joining {
+		for id, s := range h.seen {
+			s.unaware = true
+			h.seen[id] = s
+		}
+	}
 	h.bind(h.planned, sent.Add(h.portion(ownPart)), h.limit())
 }
 
 // failed says that the ledger could not be read or not be written, at a moment; again
 // is when it will be tried again at the latest.
 func (h *holder) failed(at time.Time, again time.Duration, reading bool) {
+	h.look(at)
 	// Between attempts that are far apart the ledger may have been there for others.
 	if !h.failing || at.Sub(h.tried) > h.portion(renewPart) {
 		h.failing, h.failedFrom = true, at
@@ -226,8 +244,9 @@ func (h *holder) failed(at time.Time, again time.Duration, reading bool) {
 	case OutageOpen:
 		slots = limits.Unbound
 	case OutageShare:
-		slots = 1 // who has never seen another stands in for one that ended, if any
-		if h.known {
+		// Who is unknown to others stands in for one that ended, if any.
+		slots = 1
+		if !h.unknown() {
 			slots = h.share(&h.record, h.limit())
 			// Others count on what they held until their leases have ended too.
 			if at.Sub(h.failedFrom) < h.portion(othersPart) {
@@ -238,6 +257,37 @@ func (h *holder) failed(at time.Time, again time.Duration, reading bool) {
 	// Evidence of an outage lasts no longer than a lease: a process that was stopped
 	// meanwhile knows of none.
 	h.bind(slots, at.Add(h.portion(ownPart)), h.limit())
+}
+
+// look notes that the ledger is looked at, whether it can be reached or not.
+func (h *holder) look(at time.Time) {
+	last := h.read
+	if h.failing {
+		last = h.tried
+	}
+	gap := at.Sub(last)
+	switch {
+	case !h.known || gap <= h.portion(renewPart):
+	case h.failing && last.Sub(h.failedFrom) >= h.portion(noticedPart):
+		// The others have lost the ledger too, and wait for whom they knew when it is back.
+		h.stale = h.stale || gap > h.portion(ownPart)
+	default:
+		h.stale = h.stale || at.Sub(h.wrote) > h.portion(ownPart)
+	}
+}
+
+// unknown reports whether others may not count on this holder having a share: it has never
+// been in the record, it was given up, or they have not looked since it came.
+func (h *holder) unknown() bool {
+	if !h.known || h.stale {
+		return true
+	}
+	for _, m := range h.record.Members {
+		if h.seen[m.ID].unaware {
+			return true
+		}
+	}
+	return false
 }
 
 // reconcile makes of the record that was read the one to go on from. A record that this
@@ -259,12 +309,17 @@ func (h *holder) reconcile(at time.Time, read *Record, revision uint64) Record {
 		return r
 	}
 	if read != nil && r.Epoch == h.record.Epoch && revision >= h.revision {
-		if r.Young && h.youngFrom.IsZero() {
+		switch {
+		case !r.Young:
+			h.youngFrom = time.Time{}
+		case h.youngFrom.IsZero():
 			h.youngFrom = at
 		}
 		return r
 	}
-	h.lost = true
+	// Others may have had more than this holder knows of, and restore it in a moment: as
+	// long as that takes, who comes new has to wait.
+	h.lost, r.Young, h.youngFrom = true, true, at
 	if read == nil || r.Epoch == h.record.Epoch { // else somebody has begun to restore it
 		r.Epoch = rand.Text()
 	}
@@ -275,23 +330,33 @@ func (h *holder) reconcile(at time.Time, read *Record, revision uint64) Record {
 			r.put(m)
 		}
 		if m.ID != h.id {
-			h.seen[m.ID] = sighting{r.member(m.ID).Beat, at, true}
+			h.seen[m.ID] = sighting{beat: r.member(m.ID).Beat, at: at, silent: true}
 		}
 	}
+	h.confirmed = false
 	return r
 }
 
 // sight notes when each beat was first seen.
 func (h *holder) sight(at time.Time, r *Record) {
+	if h.blind {
+		h.confirmed = false
+	}
 	for _, m := range r.Members {
 		s, ok := h.seen[m.ID]
 		switch {
-		case !ok || s.beat != m.Beat:
-			h.seen[m.ID] = sighting{m.Beat, at, false}
+		case !ok:
+			// Who has only just begun to look knows of no outage; who has tried before does.
+			s = sighting{beat: m.Beat, at: at, silent: h.blind && !h.tried.IsZero()}
+		case s.beat != m.Beat:
+			// Unless this holder has written since, that may have been sent long before it
+			// arrived, by one who goes by its share meanwhile.
+			s = sighting{beat: m.Beat, at: at, silent: (s.silent || h.blind) && !h.confirmed}
 		case h.blind:
 			// It could not renew its lease either, and may go on at its share.
-			h.seen[m.ID] = sighting{m.Beat, at, true}
+			s.at, s.silent = at, true
 		}
+		h.seen[m.ID] = s
 	}
 	for id := range h.seen {
 		if r.member(id) == nil {

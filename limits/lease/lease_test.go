@@ -21,7 +21,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type shared struct {
 	mu sync.Mutex
 	ledger
-	down bool
+	down   bool
+	slow   time.Duration // is what a write takes more
+	refuse error         // of each write, which is not made
+	asked  time.Time     // for the last write
 }
 
 var errDown = errors.New("out of reach")
@@ -37,11 +40,18 @@ func (s *shared) Get(ctx context.Context) (*Record, uint64, error) {
 }
 
 func (s *shared) Put(ctx context.Context, r *Record, revision uint64) (uint64, error) {
-	time.Sleep(time.Millisecond)
+	s.mu.Lock()
+	s.asked = time.Now()
+	slow := s.slow
+	s.mu.Unlock()
+	time.Sleep(time.Millisecond + slow)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down {
 		return 0, errDown
+	}
+	if s.refuse != nil {
+		return 0, s.refuse
 	}
 	return s.ledger.Put(ctx, r, revision)
 }
@@ -293,5 +303,125 @@ func TestManyMembersRenew(t *testing.T) {
 		}
 		synctest.Wait()
 		time.Sleep(5 * time.Second)
+	})
+}
+
+// A lease counts from before it was asked for: others may count from then on as well.
+func TestALeaseCountsFromBeforeItWasAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shared{slow: 500 * time.Millisecond}
+		a := newSidecar(t, s, 10, OutageClosed)
+		want(10*time.Second, map[*sidecar]int{a: 5})
+		if a.held() == 0 {
+			t.Fatal("it has none")
+		}
+		a.lease.mu.Lock()
+		until := a.lease.holder.bound.Until
+		a.lease.mu.Unlock()
+		s.mu.Lock()
+		ends := s.asked.Add(5 * time.Second * 7 / 10)
+		s.mu.Unlock()
+		if until.After(ends) {
+			t.Errorf("the lease goes on for %v after it should have ended", until.Sub(ends))
+		}
+		want(50*time.Millisecond, map[*sidecar]int{a: 0})
+		a.cancel()
+		synctest.Wait()
+		time.Sleep(2 * time.Second)
+	})
+}
+
+// Nothing is held by a write that has failed, or that came after another's.
+func TestNothingIsHeldWithoutAWrite(t *testing.T) {
+	for _, refuse := range []error{errDown, ErrConflict} {
+		t.Run(refuse.Error(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &shared{refuse: refuse}
+				a := newSidecar(t, s, 10, OutageClosed)
+				want(5*time.Second, map[*sidecar]int{a: 5})
+				if n := a.held(); n != 0 || len(a.calls) != 0 {
+					t.Errorf("it holds %d, %d run", n, len(a.calls))
+				}
+				a.cancel()
+				synctest.Wait()
+				time.Sleep(2 * time.Second)
+			})
+		})
+	}
+}
+
+// What one held that died is used by another within the lease time; what one held that
+// ended in order, at once, and the latter lets nobody in any more.
+func TestSlotsOfTheDeadAreBackWithinTheLeaseTime(t *testing.T) {
+	for _, c := range []struct {
+		how    string
+		within time.Duration
+	}{{"killed", 5 * time.Second}, {"ended", time.Second}} {
+		t.Run(c.how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &shared{}
+				a, b := newSidecar(t, s, 20, OutageShare), newSidecar(t, s, 20, OutageShare)
+				want(10*time.Second, map[*sidecar]int{a: 30, b: 30})
+				if a.held() != 10 || b.held() != 10 {
+					t.Errorf("they hold %d and %d of 20", a.held(), b.held())
+				}
+				want(50*time.Millisecond, map[*sidecar]int{b: 0})
+				if c.how == "killed" {
+					s.mu.Lock()
+					kept := clone(s.record)
+					s.mu.Unlock()
+					b.cancel()
+					synctest.Wait()
+					time.Sleep(10 * time.Millisecond) // it has given back
+					s.mu.Lock()
+					s.record.put(*kept.member(b.lease.o.ID))
+					s.revision++
+					s.mu.Unlock()
+				} else {
+					b.cancel()
+				}
+				from := time.Now()
+				for a.held() < 20 && time.Since(from) < 10*time.Second {
+					want(50*time.Millisecond, map[*sidecar]int{a: 30})
+				}
+				if took := time.Since(from); took > c.within {
+					t.Errorf("they are back after %v, want at most %v", took, c.within)
+				}
+				if b.gate.Enter(t.Context(), &limits.Call{}, &limits.Slot{}) == nil {
+					t.Error("who has given back its lease lets a call in")
+				}
+				want(50*time.Millisecond, map[*sidecar]int{a: 0})
+				a.cancel()
+				synctest.Wait()
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}
+
+// What one does not use any more, another who wants it has within two seconds.
+func TestIdleSlotsAreBackWithinTwoSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shared{}
+		a, b := newSidecar(t, s, 20, OutageShare), newSidecar(t, s, 20, OutageShare)
+		want(10*time.Second, map[*sidecar]int{a: 30})
+		if n := a.held(); n != 20 {
+			t.Errorf("it holds %d of 20", n)
+		}
+		want(50*time.Millisecond, map[*sidecar]int{a: 0})
+		from := time.Now()
+		for b.held() < 19 && time.Since(from) < 10*time.Second {
+			want(50*time.Millisecond, map[*sidecar]int{b: 30})
+		}
+		took := time.Since(from)
+		if took > 2*time.Second {
+			t.Errorf("they are another's after %v, want at most 2s", took)
+		}
+		t.Logf("%d of 20 after %v", b.held(), took)
+		want(50*time.Millisecond, map[*sidecar]int{b: 0})
+		a.cancel()
+		b.cancel()
+		synctest.Wait()
+		time.Sleep(time.Second)
 	})
 }

@@ -1,0 +1,142 @@
+package lease
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var mutants = flag.Bool("mutants", false, "run the tests of each mutant: they have to fail")
+
+// mutant is a mistake that could be made: a text of a file, and what stands in its place.
+type mutant struct {
+	name, file, from, to string
+}
+
+// These are the rules on which the limit rests, and those by which it is used, each one
+// broken. A mutant that no test finds is a hole in the tests.
+var allMutants = []mutant{
+	{"no margin of clocks, at the holder", "holder.go", "ownPart    = 0.7\n", "ownPart    = 0.85\n"},
+	{"no margin of clocks, at the others", "holder.go", "othersPart = 0.85\n", "othersPart = 0.7\n"},
+	{"the lease counts from the answer", "lease.go", "l.holder.succeeded(sent, written)", "l.holder.succeeded(time.Now().Add(0*time.Since(sent)), written)"},
+	{"the lease is not extended by renewing", "holder.go", "h.known, h.revision, h.wrote = true, revision, sent\n", "h.known, h.revision, h.wrote = true, revision, sent\n\tif h.bound.Slots > 0 {\n\t\tsent = h.bound.Until.Add(-h.portion(ownPart))\n\t}\n"},
+	{"what runs is not counted", "holder.go", "Slots = max(target, running)", "Slots = target + 0*running"},
+	{"the record gives back while the bound stays", "holder.go", "running = h.bind(target, h.bound.Until, limit)", "running = d.Inflight"},
+	{"the bound is raised before the record", "holder.go", "\th.planned = target\n", "\th.planned = target\n\th.bind(target, at.Add(h.portion(ownPart)), limit)\n"},
+	{"a write that failed counts", "lease.go", "\t\t\tl.fail(ctx, err, false)\n", "\t\t\tl.mu.Lock()\n\t\t\tl.holder.succeeded(sent, revision)\n\t\t\tl.mu.Unlock()\n"},
+	{"a conflict counts", "lease.go", "case errors.Is(err, ErrConflict):\n", "case errors.Is(err, ErrConflict) && false:\n"},
+	{"what others hold is not left to them", "holder.go", "max(limit-taken, 0))\n\th.scarce", "max(limit-0*taken, 0))\n\th.scarce"},
+	{"nobody dies", "holder.go", "return at.Sub(h.seen[id].at) < h.portion(othersPart)", "return id != \"\""},
+	{"a beat is seen anew at each look", "holder.go", "case s.beat != m.Beat:", "case s.beat != m.Beat || true:"},
+	{"beats do not change", "holder.go", "return own.Beat + 1\n", "return own.Beat\n"},
+	{"nothing is given back", "holder.go", "case h.scarce && max(target, d.Inflight) < held: // gives", "case false: // gives"},
+	{"nobody asks", "holder.go", "case (h.scarce || h.needed > held) && changed: // asks", "case changed && false: // asks"},
+	{"nothing is renewed", "holder.go", "case at.Sub(h.wrote) >= h.portion(renewPart):", "case false:"},
+	{"the limit of this member alone", "holder.go", "\t\tlimit = min(limit, m.Limit)\n\t\ttaken", "\t\ttaken"},
+	{"an outage ends the lease at once", "holder.go", "if !h.outage && at.Add(again).Before(h.bound.Until) {", "if false {"},
+	{"a share is taken before the others' leases have ended", "holder.go", "if at.Sub(h.failedFrom) < h.portion(othersPart) {", "if false {"},
+	{"evidence of an outage lasts", "holder.go", "h.bind(slots, at.Add(h.portion(ownPart)), h.limit())", "h.bind(slots, at.Add(100*h.time), h.limit())"},
+	{"an outage goes on between attempts far apart", "holder.go", "if !h.failing || at.Sub(h.tried) > h.portion(renewPart) {", "if !h.failing {"},
+	{"an outage is forgotten by who has not looked", "holder.go", "h.blind = h.blind || at.Sub(h.read) > h.portion(renewPart)", "h.blind = h.blind || false"},
+	{"an outage is forgotten by who has failed to look", "holder.go", "h.blind = h.blind || reading\n", ""},
+	{"those not heard of are not left their share", "holder.go", "case silent: //", "case silent && false: //"},
+	{"shares are rounded up", "holder.go", "return equalShares(limit, len(r.Members))[i]", "return (limit + len(r.Members) - 1 + 0*i) / len(r.Members)"},
+	{"a share by what the sidecar is configured with", "holder.go", "slots = h.share(&h.record, h.limit())", "slots = h.share(&h.record, h.config.Limit)"},
+	{"a lost record is not noticed", "holder.go", "if read != nil && r.Epoch == h.record.Epoch && revision >= h.revision {", "if read != nil {"},
+	{"a record that was set back is not noticed", "holder.go", "r.Epoch == h.record.Epoch && revision >= h.revision {", "r.Epoch == h.record.Epoch {"},
+	{"who restores takes more", "holder.go", "target = min(target, h.allowed(at))\n\tcase silent", "target = min(target, limit)\n\tcase silent"},
+	{"others are not restored", "holder.go", "\t\t\tr.put(m)\n", "\t\t\t_ = m\n"},
+	{"others are restored with what they hold now", "holder.go", "there.Slots = max(there.Slots, m.Slots)", "there.Slots = max(there.Slots, 0)"},
+	{"restored ones are taken for heard of", "holder.go", "at: at, silent: true}", "at: at, silent: false}"},
+	{"a newcomer to a young record takes", "holder.go", "if h.newcomer {\n\t\ttarget = 0", "if h.newcomer {\n\t\ttarget += 0"},
+	{"a record is never young", "holder.go", "r.Epoch, r.Young = rand.Text(), true", "r.Epoch, r.Young = rand.Text(), false"},
+	{"who leaves lets more in", "lease.go", "\tl.holder.bind(0, time.Time{}, l.config.Limit)\n", ""},
+	{"who leaves gives nothing back", "lease.go", "next := l.holder.without(read)", "next := l.holder.without(read)\n\t\tif next != nil {\n\t\t\tnext = nil\n\t\t}"},
+	{"who leaves takes others with it", "holder.go", "if m.ID != h.id {\n\t\t\tr.Members", "if false {\n\t\t\tr.Members"},
+	{"what was sent before an outage and came late is heard", "holder.go", "&& !h.confirmed}", "&& false}"},
+	{"who failed to begin believes the record", "holder.go", "silent: h.blind && !h.tried.IsZero()}", "silent: h.blind && false}"},
+	{"who was stopped takes its share of an outage", "holder.go", "h.stale = h.stale || at.Sub(h.wrote) > h.portion(ownPart)", "h.stale = h.stale || false"},
+	{"who was stopped in an outage takes its share of it", "holder.go", "h.stale = h.stale || gap > h.portion(ownPart)", "h.stale = h.stale || false"},
+	{"who has just come takes its share of an outage", "holder.go", "s.unaware = true", "s.unaware = false"},
+	{"who has come back takes its share of an outage", "holder.go", "own == nil || h.stale\n", "own == nil\n"},
+	{"a restored record is not young", "holder.go", "h.lost, r.Young, h.youngFrom = true, true, at", "h.lost, r.Young, h.youngFrom = true, r.Young, at"},
+	{"a record is replaced whoever wrote it", "natskv/natskv.go", "written, err = kv.Update(ctx, s.key, r.Encode(), revision)", "written, err = kv.Put(ctx, s.key, r.Encode())"},
+	{"a record is made whoever made it", "natskv/natskv.go", "written, err = kv.Create(ctx, s.key, r.Encode())", "written, err = kv.Put(ctx, s.key, r.Encode())"},
+	{"a lease that has ended lets calls in", "../bound.go", "now < until {", "now < until || true {"},
+}
+
+// mutate gives the file with the mistake in it.
+func (m mutant) mutate(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(m.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(b), m.from); n != 1 {
+		t.Fatalf("%q is in %s %d times, want once", m.from, m.file, n)
+	}
+	return strings.Replace(string(b), m.from, m.to, 1)
+}
+
+func TestMutantsAreFound(t *testing.T) {
+	for _, m := range allMutants {
+		t.Run(m.name, func(t *testing.T) {
+			text := m.mutate(t)
+			if !*mutants {
+				return
+			}
+			binary := m.build(t, text)
+			test := exec.Command(binary, "-test.timeout=60s", "-test.skip=Mutants|Storm|EverythingAtOnce")
+			if test.Dir = filepath.Dir(m.file); test.Dir == "." {
+				test.Args = append(test.Args, "-rapid.nofailfile")
+			}
+			out, err := test.CombinedOutput()
+			if err == nil {
+				t.Error("no test fails")
+				return
+			}
+			var by []string
+			for line := range strings.Lines(string(out)) {
+				if name, ok := strings.CutPrefix(line, "--- FAIL: "); ok {
+					by = append(by, strings.Fields(name)[0])
+				}
+			}
+			if len(by) == 0 {
+				by = append(by, strings.SplitN(string(out), "\n", 2)[0])
+			}
+			t.Log("found by ", strings.Join(by, ", "))
+		})
+	}
+}
+
+// build makes the tests of the mutant's package, with the text in place of its file.
+func (m mutant) build(t *testing.T, text string) (binary string) {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name string, b []byte) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	original, err := filepath.Abs(m.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{original: write("mutant.go", []byte(text))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary = filepath.Join(dir, "mutant.test")
+	build := exec.Command("go", "test", "-c", "-overlay", write("overlay.json", overlay), "-o", binary, ".")
+	build.Dir = filepath.Dir(m.file)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("the mutant cannot be built: %v\n%s", err, out)
+	}
+	return binary
+}
