@@ -164,14 +164,14 @@ func (a *Admin) Limits(context.Context) (*api.Limits, error) {
 // ChangeLimits implements api.Service.
 func (a *Admin) ChangeLimits(ctx context.Context, change api.LimitsChange) (*api.Limits, error) {
 	if err := a.o.ChangeLimits(change); err != nil {
-		return nil, invalid(err)
+		return nil, invalid(err, change)
 	}
 	return a.Limits(ctx)
 }
 
-// invalid turns the mistakes that the configuration found into what the API says
-// of them.
-func invalid(err error) error {
+// invalid turns the mistakes that the configuration found in a change into what the API
+// says of them.
+func invalid(err error, change api.LimitsChange) error {
 	mistakes, ok := err.(config.Errors) //nolint:errorlint // as promised
 	if !ok {
 		return err
@@ -180,9 +180,9 @@ func invalid(err error) error {
 	for _, m := range mistakes {
 		f := api.FieldError{Detail: m.Key + ": " + m.What}
 		if name, ok := strings.CutPrefix(m.Key, "limits."); ok {
-			f = api.FieldError{Pointer: "/" + name, Detail: m.What}
-		} else if strings.HasPrefix(m.Key, "callers.") {
-			f = api.FieldError{Pointer: "/" + m.Key, Detail: m.What}
+			f = api.FieldAt(name, m.What)
+		} else if _, ok := change[m.Key]; ok {
+			f = api.FieldAt(m.Key, m.What)
 		}
 		e.Fields = append(e.Fields, f)
 	}

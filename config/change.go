@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,7 +46,9 @@ func (s *setting) plain(c *Config) any {
 
 // With gives the configuration with some settings of a section changed while
 // weir runs, by name: a json.Number, bool, string or []any of strings for each.
-// Settings of the sections named in others may be among them, by key: callers.rate.
+// Settings of the sections named in others may be among them, by key: callers.rate; so
+// may settings whose keys are in others, and where that has "routes", rates of routes by
+// the names that RouteRates gives.
 // It is validated as a file is; Errors name every mistake, with the key of its
 // setting. l stays as it is. Defaults that depend on what is changed follow.
 func (l *Loaded) With(section string, values map[string]any, others ...string) (*Config, error) {
@@ -54,12 +57,19 @@ func (l *Loaded) With(section string, values map[string]any, others ...string) (
 
 func (l *Loaded) with(section string, values map[string]any, others []string, table []*setting) (*Config, error) {
 	copied := *l.Config
+	copied.Routes = slices.Clone(copied.Routes)
 	w := &loading{table: table, config: &copied, origins: Origins{}, unusable: map[string]bool{}}
 	maps.Copy(w.origins, l.Origins)
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		in, short := section, name
-		if other, rest, dotted := strings.Cut(name, "."); dotted && slices.Contains(others, other) {
+		if other, rest, dotted := strings.Cut(name, "."); dotted && (slices.Contains(others, other) || slices.Contains(others, name)) {
 			in, short = other, rest
+		}
+		if in == routesKey {
+			if err := changeRouteRate(copied.Routes, name, values[name]); err != nil {
+				w.mistakes.add(name, Origin{From: FromAPI}, "%s", err)
+			}
+			continue
 		}
 		key := in + "." + short
 		s := settingByKey(table, key)
@@ -88,12 +98,61 @@ func (l *Loaded) with(section string, values map[string]any, others []string, ta
 	// just being replaced is no reason to refuse.
 	w.mistakes.errs = slices.DeleteFunc(w.mistakes.errs, func(e *Error) bool {
 		in, _, _ := strings.Cut(e.Key, ".")
-		return in != section && !slices.Contains(others, in) && !strings.HasPrefix(e.Key, routesKey+"[")
+		return in != section && !slices.Contains(others, in) && !slices.Contains(others, e.Key) && !strings.HasPrefix(e.Key, routesKey+"[")
 	})
 	if err := w.mistakes.err(); err != nil {
 		return nil, err
 	}
 	return &copied, nil
+}
+
+// rateName is the route's rate as changes name it: routes./slow.rate, with its methods
+// routes.PUT,POST/slow.rate.
+func (r *Route) rateName() string {
+	return routesKey + "." + strings.Join(r.Methods, ",") + r.Path + ".rate"
+}
+
+// RouteRates gives the rate of each route by the name that With knows it by, "0" where it
+// has none.
+func (c *Config) RouteRates() map[string]string {
+	rates := make(map[string]string, len(c.Routes))
+	for i := range c.Routes {
+		rates[c.Routes[i].rateName()] = c.Routes[i].Rate.String()
+	}
+	return rates
+}
+
+// changeRouteRate changes the rate of one of the routes.
+func changeRouteRate(routes []Route, name string, v any) error {
+	i := slices.IndexFunc(routes, func(r Route) bool { return r.rateName() == name })
+	if i < 0 {
+		names := make([]string, len(routes))
+		for i := range routes {
+			names[i] = routes[i].rateName()
+		}
+		switch best := nearest(name, names); {
+		case best != "":
+			return fmt.Errorf("no route has this name, did you mean %s?", best)
+		case len(names) == 0:
+			return errors.New("there are no routes")
+		}
+		return fmt.Errorf("no route has this name; the rate of the route for %s is %s", routes[0].Path, names[0])
+	}
+	text := ""
+	switch v := v.(type) {
+	case string:
+		text = v
+	case json.Number:
+		text = v.String()
+	default:
+		return errors.New("is not a rate")
+	}
+	rate, err := parseRate(text)
+	if err != nil {
+		return err
+	}
+	routes[i].Rate = rate
+	return nil
 }
 
 // suggest gives the setting of the section that was probably meant.

@@ -53,6 +53,52 @@ func TestChangesWhileItRuns(t *testing.T) {
 	}
 }
 
+func TestRatesOfRoutesAreChangedByName(t *testing.T) {
+	loaded := mustLoad(t, Source{File: writeFile(t, `routes:
+  - {path: /slow.d, rate: 5/s}
+  - {path: /files, methods: [PUT, POST], rate: 100/m+7}
+  - {path: /}
+async: {min_share: 10}
+`)})
+	want := map[string]string{"routes./slow.d.rate": "5/s", "routes.PUT,POST/files.rate": "100/m+7", "routes./.rate": "0"}
+	if got := loaded.Config.RouteRates(); !reflect.DeepEqual(got, want) {
+		t.Errorf("the rates are %v, want %v", got, want)
+	}
+	c, err := loaded.With("limits", map[string]any{
+		"routes./slow.d.rate": "9/s", "routes./.rate": "1/h", "routes.PUT,POST/files.rate": json.Number("0"),
+		"async.max_share": json.Number("20"), "max_inflight": json.Number("7"),
+	}, "routes", "async.max_share")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := map[string]string{"routes./slow.d.rate": "9/s", "routes./.rate": "1/h", "routes.PUT,POST/files.rate": "0"}
+	if got := c.RouteRates(); !reflect.DeepEqual(got, changed) || c.Async.MaxShare != 20 || c.Limits.MaxInflight != 7 {
+		t.Errorf("the rates are %v, want %v; %+v", got, changed, c.Limits)
+	}
+	if got := loaded.Config.RouteRates(); !reflect.DeepEqual(got, want) {
+		t.Errorf("what was loaded has changed: %v", got)
+	}
+	for _, c := range []struct {
+		name  string
+		value any
+		want  string
+	}{
+		{"routes./slow.d.rate", "fast", `config: routes./slow.d.rate: "fast" is not a rate such as 100/s`},
+		{"routes./slow.d.rate", true, "config: routes./slow.d.rate: is not a rate"},
+		{"routes./slow.rate", "1/s", "config: routes./slow.rate: no route has this name, did you mean routes./slow.d.rate?"},
+		{"routes./files.timeout", "1/s", "config: routes./files.timeout: no route has this name; the rate of the route for /slow.d is routes./slow.d.rate"},
+		{"async.max_share", json.Number("5"), "config: async.m"},
+		{"async.max_age", "5s", "unknown setting"},
+	} {
+		if _, err := loaded.With("limits", map[string]any{c.name: c.value}, "routes", "async.min_share", "async.max_share"); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s gives %v, want %s", c.name, err, c.want)
+		}
+	}
+	if _, err := mustLoad(t, Source{}).With("limits", map[string]any{"routes./.rate": "1/s"}, "routes"); err == nil || !strings.Contains(err.Error(), "there are no routes") {
+		t.Errorf("without routes: %v", err)
+	}
+}
+
 func TestMistakesInChanges(t *testing.T) {
 	waiting := mustLoad(t, Source{File: writeFile(t, "limits: {overflow: wait}\nroutes: [{path: /x, overflow: wait}]\n")})
 	for _, c := range []struct {

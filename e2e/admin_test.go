@@ -72,7 +72,8 @@ func (o *operator) must(method, path, body string) map[string]any {
 func TestLimitsAreChangedLive(t *testing.T) {
 	t.Parallel()
 	f := newHolding(t)
-	file := configFile(t, "limits:\n  max_inflight: 2\n")
+	const routes = "routes:\n  - {path: /quick, methods: [GET]}\n"
+	file := configFile(t, "limits:\n  max_inflight: 2\n"+routes)
 	w := start(t, "--config="+file, "--upstream="+f.url())
 	w.awaitReady(t)
 	o := newOperator(t, w)
@@ -144,9 +145,32 @@ func TestLimitsAreChangedLive(t *testing.T) {
 		t.Errorf("put back, limits are %v", got)
 	}
 
+	// So do rates of routes, and the shares of asynchronous calls.
+	limits = o.must("PATCH", "/v1/limits", `{"routes.GET/quick.rate": "1/h", "async.max_share": 50}`)
+	if got := limits["in_force"].(map[string]any); got["routes.GET/quick.rate"] != "1/h" || got["async.max_share"] != 50.0 {
+		t.Errorf("limits are %v", got)
+	}
+	rated := func(want int) {
+		t.Helper()
+		if got := fetch(c, "GET", "http://"+w.data+"/quick?for=0s", nil); got.status != want || want == http.StatusTooManyRequests && got.header.Get("Weir-Throttled") != "rate" {
+			t.Errorf("a request of the route: %d %v, want %d", got.status, got.header, want)
+		}
+	}
+	o.must("PATCH", "/v1/limits", `{"max_inflight": 20}`)
+	rated(http.StatusOK)
+	rated(http.StatusTooManyRequests)
+	limits = o.must("PATCH", "/v1/limits", `{"routes.GET/quick.rate": null, "async.max_share": null, "max_inflight": null}`)
+	if got, ok := limits["in_force"].(map[string]any)["routes.GET/quick.rate"]; ok {
+		t.Errorf("put back, the rate is %v", got)
+	}
+	if status, problem := o.ask("PATCH", "/v1/limits", `{"routes./quick.rate": "1/s"}`); status != http.StatusUnprocessableEntity ||
+		!strings.Contains(fmt.Sprint(problem["errors"]), "did you mean routes.GET/quick.rate?") || !strings.Contains(fmt.Sprint(problem["errors"]), "/routes.~1quick.rate") {
+		t.Errorf("a route that is not there: %d %v", status, problem)
+	}
+
 	// A file that changes anything puts everything back in force as it says.
 	o.must("PATCH", "/v1/limits", `{"max_inflight": 9}`)
-	writeFile(t, file, "limits:\n  max_inflight: 2\ndrain:\n  timeout: 20s\n")
+	writeFile(t, file, "limits:\n  max_inflight: 2\ndrain:\n  timeout: 20s\n"+routes)
 	w.awaitLog(t, "configuration taken over")
 	if got := o.must("GET", "/v1/state", "")["limit"]; got != 2.0 {
 		t.Errorf("after a reload, the limit is %v", got)

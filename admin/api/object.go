@@ -34,7 +34,7 @@ func readObject(body io.Reader) (map[string]any, error) {
 			return nil, notJSON(err)
 		}
 		name := t.(string) // of an object, the decoder lets nothing else pass
-		pointer := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		pointer := pointerTo(name)
 		if _, twice := object[name]; twice {
 			return nil, invalidSyntax(pointer, "is there twice")
 		}

@@ -56,8 +56,17 @@ type FieldError struct {
 	Detail  string `json:"detail"`
 }
 
+// FieldAt is a FieldError about the member of that name.
+func FieldAt(name, detail string) FieldError {
+	return FieldError{Pointer: pointerTo(name), Detail: detail}
+}
+
+func pointerTo(name string) string {
+	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
+
 func (f FieldError) String() string {
-	name := strings.TrimPrefix(f.Pointer, "/")
+	name := strings.NewReplacer("~1", "/", "~0", "~").Replace(strings.TrimPrefix(f.Pointer, "/"))
 	if name == "" {
 		return f.Detail
 	}

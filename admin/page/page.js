@@ -216,7 +216,7 @@ async function changeLimits(patch) {
     said.dataset.bad = "";
     said.textContent = `Nothing was changed. ${err.message}`;
     for (const e of err.errors ?? []) {
-      const input = e.pointer && field(e.pointer.slice(1));
+      const input = e.pointer && field(e.pointer.slice(1).replaceAll("~1", "/").replaceAll("~0", "~"));
       if (!input) continue;
       input.setAttribute("aria-invalid", "true");
       input.nextElementSibling.textContent = e.detail;

@@ -133,17 +133,39 @@ func (s *sidecar) running() []api.Request {
 }
 
 // The parts of the configuration that the management API changes. Settings of the
-// first go by their names, those of the other by their keys: callers.rate.
+// first go by their names, all others by their keys: callers.rate, async.max_share,
+// routes./slow.rate.
 const (
 	limitsSection  = "limits"
 	callersSection = "callers"
+	asyncSection   = "async"
+	routesSection  = "routes"
 )
 
-// limitSettings gives both parts as the API names them.
+// asyncLimits are the settings of asynchronous calls that limit how many run.
+var asyncLimits = []string{"min_share", "max_share"}
+
+// changeable are the parts besides limitsSection.
+var changeable = func() []string {
+	parts := []string{callersSection, routesSection}
+	for _, name := range asyncLimits {
+		parts = append(parts, asyncSection+"."+name)
+	}
+	return parts
+}()
+
+// limitSettings gives all parts as the API names them, with the rate of each route.
 func limitSettings(c *config.Config) map[string]any {
 	values := c.Section(limitsSection)
 	for name, value := range c.Section(callersSection) {
 		values[callersSection+"."+name] = value
+	}
+	async := c.Section(asyncSection)
+	for _, name := range asyncLimits {
+		values[asyncSection+"."+name] = async[name]
+	}
+	for name, value := range c.RouteRates() {
+		values[name] = value
 	}
 	return values
 }
@@ -153,7 +175,15 @@ func (s *sidecar) limits() api.Limits {
 	o := &s.operations
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return api.Limits{InForce: limitSettings(s.config.Load()), Configured: limitSettings(o.loaded.Config)}
+	l := api.Limits{InForce: limitSettings(s.config.Load()), Configured: limitSettings(o.loaded.Config)}
+	// Of many routes few have a rate, and the state is told every second.
+	for name := range o.loaded.Config.RouteRates() {
+		if l.InForce[name] == "0" && l.Configured[name] == "0" {
+			delete(l.InForce, name)
+			delete(l.Configured, name)
+		}
+	}
+	return l
 }
 
 // changeLimits takes over a change, whole or not at all.
@@ -171,7 +201,7 @@ func (s *sidecar) changeLimits(change api.LimitsChange) error {
 		}
 		changes[name] = value
 	}
-	c, err := o.loaded.With(limitsSection, changes, callersSection)
+	c, err := o.loaded.With(limitsSection, changes, changeable...)
 	if err != nil {
 		return err
 	}
@@ -184,7 +214,7 @@ func (s *sidecar) changeLimits(change api.LimitsChange) error {
 	for _, name := range slices.Sorted(maps.Keys(after)) {
 		if !reflect.DeepEqual(before[name], after[name]) {
 			key := name
-			if !strings.HasPrefix(name, callersSection+".") {
+			if !strings.Contains(name, ".") {
 				key = limitsSection + "." + name
 			}
 			s.log.Info("setting changed", "key", key, "from", before[name], "to", after[name], "by", "management API")

@@ -19,7 +19,8 @@ func (t *tool) limitsCommand() *cobra.Command {
 		Use:   "limits",
 		Short: "Show and change limits while weir runs",
 		Long: `The settings of the configuration's section limits, by their names there, and those
-of its section callers by their keys, such as callers.rate. What is changed holds until the configuration file changes anything, or weir ends.`,
+of its section callers, the shares of asynchronous calls and the rates of routes by their
+keys, such as callers.rate, async.max_share and routes./slow.rate. What is changed holds until the configuration file changes anything, or weir ends.`,
 	}, t.limitsGetCommand(), t.limitsSetCommand(), t.limitsResetCommand())
 }
 
@@ -60,13 +61,13 @@ func (t *tool) limitsSetCommand() *cobra.Command {
 		Short: "Change limits at once, all that are named or none",
 		Example: `  weirctl limits set max_inflight=50
   weirctl limits set overflow=wait queue_depth=200 queue_timeout=2s
-  weirctl limits set callers.key=header:X-Tenant callers.rate=10/s`,
+  weirctl limits set callers.key=header:X-Tenant callers.rate=10/s
+  weirctl limits set routes./slow.rate=5/s routes.PUT,POST/files.rate=100/m`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			change := api.LimitsChange{}
 			for _, arg := range args {
-				name, value, ok := strings.Cut(arg, "=")
-				name = settingName(name)
+				name, value, ok := cutSetting(arg)
 				if !ok || name == "" {
 					return usageError("%q is not NAME=VALUE, such as max_inflight=50", arg)
 				}
@@ -108,8 +109,28 @@ func (t *tool) changeLimits(c *cobra.Command, change api.LimitsChange) error {
 	return t.printLimits(c, l)
 }
 
-// settingName takes the flag's spelling for the file's.
-func settingName(text string) string { return strings.ReplaceAll(text, "-", "_") }
+// cutSetting takes NAME=VALUE apart. The path in a route's name may have a = too.
+func cutSetting(arg string) (name, value string, ok bool) {
+	at := strings.IndexByte(arg, '=')
+	if strings.HasPrefix(arg, routesPrefix) {
+		at = strings.LastIndexByte(arg, '=')
+	}
+	if at < 0 {
+		return "", "", false
+	}
+	return settingName(arg[:at]), arg[at+1:], true
+}
+
+// routesPrefix begins the names of routes' settings: routes./slow.rate.
+const routesPrefix = "routes."
+
+// settingName takes the flag's spelling for the file's. A route's path stays as it is.
+func settingName(text string) string {
+	if strings.HasPrefix(text, routesPrefix) {
+		return text
+	}
+	return strings.ReplaceAll(text, "-", "_")
+}
 
 // settingValue types a value as a file would: a number, a boolean, or a text.
 func settingValue(text string) any {

@@ -186,7 +186,11 @@ func (s *sidecar) must(t *testing.T, args ...string) string {
 
 func TestAskingAndChangingASidecar(t *testing.T) {
 	t.Parallel()
-	s := startSidecar(t, "--max-inflight=2", "--function=resize")
+	file := filepath.Join(t.TempDir(), "weir.yaml")
+	if err := os.WriteFile(file, []byte("routes: [{path: /a-b=c}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startSidecar(t, "--max-inflight=2", "--function=resize", "--config="+file)
 	first := s.hold(t, "/one?secret=1")
 	s.hold(t, "/two")
 
@@ -223,7 +227,10 @@ func TestAskingAndChangingASidecar(t *testing.T) {
 	if out := s.must(t, "limits", "get", "overflow", "-o", "json"); out != "\"reject\"\n" {
 		t.Errorf("limits get overflow -o json: %q", out)
 	}
-	s.must(t, "limits", "reset", "max_inflight", "queue_timeout")
+	if out := s.must(t, "limits", "set", "routes./a-b=c.rate=5/s"); !regexp.MustCompile(`(?m)^routes\./a-b=c\.rate +5/s +0$`).MatchString(out) {
+		t.Errorf("limits set of a route's rate:\n%s", out)
+	}
+	s.must(t, "limits", "reset", "max_inflight", "queue_timeout", "routes./a-b=c.rate")
 	if out := s.must(t, "limits", "get", "max_inflight", "-o", "json"); out != "2\n" {
 		t.Errorf("limits get max_inflight, put back: %q", out)
 	}
