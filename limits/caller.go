@@ -19,12 +19,19 @@ type caller struct {
 	nanos, refused atomic.Int64
 
 	// Guarded by the Gate's lock: the lines it waits in, made when first needed, and
-	// its slot-time in the present period of contention.
-	flows   [levels]*flow
-	waiting int // synchronous calls in line
-	used    time.Duration
-	period  uint64
+	// what it has used of the slots in which period of contention, as share.go has it.
+	// floor is what somebody had used who was neither ahead nor behind, when the oldest of
+	// its calls in line came to be the oldest.
+	flows       [levels]*flow
+	waiting     int // synchronous calls in line
+	used, floor time.Duration
+	period      uint64
 }
+
+// turn is by what callers are ordered, the least first. Savings let a caller go before
+// those who have used more than others, but not before others who have saved less: else
+// these would wait long wherever many wait.
+func (c *caller) turn() time.Duration { return max(c.used, c.floor) }
 
 func (c *caller) flow(level int) *flow {
 	f := c.flows[level]

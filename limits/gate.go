@@ -243,7 +243,7 @@ func (g *Gate) leave(s *Slot, o Outcome) {
 	// Limiters first: a call let in by the freed slot must find them up to date.
 	s.chain.leave(now, s, len(s.chain.limiters), o)
 	if s.caller != nil {
-		g.leaveCaller(s, now-s.start)
+		g.leaveCaller(s, now)
 	}
 	if s.async {
 		g.leaveAsync(now)
@@ -256,16 +256,14 @@ func (g *Gate) leave(s *Slot, o Outcome) {
 }
 
 // leaveCaller ends the call in its caller's books. What it was charged when it was
-// granted its slot was an estimate.
-func (g *Gate) leaveCaller(s *Slot, took time.Duration) {
-	if s.charged > 0 && word(g.word.Load()).queued() {
+// granted its slot was an estimate, and nothing where nobody waited then.
+func (g *Gate) leaveCaller(s *Slot, now time.Duration) {
+	if word(g.word.Load()).queued() {
 		g.mu.Lock()
-		if s.period == g.line.period {
-			g.line.charge(s.caller, took-s.charged)
-		}
+		g.line.leave(s.caller, s, now)
 		g.mu.Unlock()
 	}
-	s.caller.leave(took)
+	s.caller.leave(now - s.start)
 }
 
 // release frees one slot, or hands it to whoever is next in line.

@@ -18,8 +18,8 @@ type lane struct {
 }
 
 func before(a, b *flow) bool {
-	if a.caller.used != b.caller.used {
-		return a.caller.used < b.caller.used
+	if x, y := a.caller.turn(), b.caller.turn(); x != y {
+		return x < y
 	}
 	return a.head.since < b.head.since
 }

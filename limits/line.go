@@ -15,13 +15,7 @@ type line struct {
 	grants uint64 // to synchronous waiters
 	turned uint64 // newcomers refused because of pressure
 	aged   int    // the level that the last slot out of turn went to
-	// virtual is the start of service in slot-time of the call served last, and
-	// period the number of the stretch without an empty line: what callers have used
-	// counts within one such stretch. Source: start-time fair queueing (Goyal, Vin,
-	// Cheng, 1996), with as many servers as there are slots (SFQ(D): Jin, Chase, Kaur,
-	// 2004). Idle capacity that somebody used is held against nobody.
-	virtual time.Duration
-	period  uint64
+	shares shares
 }
 
 // ageing: of so many slots one goes to a lower level.
@@ -31,12 +25,6 @@ const ageing = 32
 func (l *line) push(w *waiter, c *caller) {
 	if w.level != asyncLevel {
 		l.length++
-		if c.period != l.period {
-			c.period, c.used = l.period, l.virtual
-		} else if c.waiting == 0 {
-			c.used = max(c.used, l.virtual)
-		}
-		c.waiting++
 	}
 	l.lanes[w.level].push(w, c.flow(w.level))
 }
@@ -71,21 +59,14 @@ func (l *line) admit(level int, c *caller, depth int, deadline bool, left time.D
 	if l.length >= depth && !l.makeRoom(level, c, &p) {
 		return nil, ReasonQueueFull
 	}
+	if l.length == 0 {
+		l.shares.contend(&p)
+	}
+	l.shares.join(c, &p)
 	w := newWaiter(level, p.now)
 	l.push(w, c)
+	l.fix(c)
 	return w, ""
-}
-
-// start is the start of service in slot-time that one more call of the caller's would
-// have.
-func (l *line) start(c *caller, p *pace) time.Duration {
-	if c.period != l.period {
-		return l.virtual
-	}
-	if c.waiting == 0 {
-		return max(c.used, l.virtual)
-	}
-	return c.used + p.mean*time.Duration(c.waiting)
 }
 
 // remove takes w out.
@@ -95,11 +76,8 @@ func (l *line) remove(w *waiter) {
 	if w.level == asyncLevel {
 		return
 	}
-	c.waiting--
+	l.shares.quit(c)
 	l.length--
-	if l.length == 0 {
-		l.period++
-	}
 }
 
 // refuse takes w out for a reason.
@@ -108,9 +86,16 @@ func (l *line) refuse(w *waiter, why Reason) {
 	w.fate <- why
 }
 
-// charge adds slot-time to what the caller has used, or takes it off.
-func (l *line) charge(c *caller, d time.Duration) {
-	c.used += d
+// leave is told that a call of the caller's has ended.
+func (l *line) leave(c *caller, s *Slot, now time.Duration) {
+	if l.length > 0 {
+		l.shares.settle(c, s, now)
+		l.fix(c)
+	}
+}
+
+// fix puts the caller where it belongs, given what it has used.
+func (l *line) fix(c *caller) {
 	for i, f := range c.flows {
 		if f != nil && f.length > 0 {
 			l.lanes[i].fix(f)
@@ -144,16 +129,10 @@ func (l *line) grant(p *pace) bool {
 		w = f.tail
 	}
 	c := f.caller
-	l.virtual = max(l.virtual, c.used)
-	w.charged, w.period = max(p.mean, 1), l.period
-	c.used += w.charged
+	w.charged, w.period = l.shares.serve(c, p), l.shares.period
 	l.remove(w)
 	w.fate <- ""
-	for i, other := range c.flows {
-		if other != nil && other.length > 0 {
-			l.lanes[i].fix(other)
-		}
-	}
+	l.fix(c)
 	if pressed {
 		l.expire(f, level, p)
 		f.emptied = p.now

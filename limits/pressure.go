@@ -68,8 +68,10 @@ const (
 	longestMean = 10 * time.Minute
 )
 
-func (p *pace) interval() time.Duration {
-	return p.cap(max(pressureMeans*p.age, pressureResiduals*p.residual, pressureLeast))
+func (p *pace) interval() time.Duration { return p.cap(p.stretch()) }
+
+func (p *pace) stretch() time.Duration {
+	return max(pressureMeans*p.age, pressureResiduals*p.residual, pressureLeast)
 }
 
 func (p *pace) sojourn(flows int) time.Duration {
@@ -139,10 +141,11 @@ func (l *line) crowded(level int, p *pace) bool {
 
 // excess reports whether a newcomer is one too many on a level that is crowded: there
 // may be a few in line, beyond that only calls of callers that have used no more than
-// others, and never more than are served in half an interval.
+// others, and never more than are served in a quarter of an interval, or before they
+// would have waited as long as they may.
 func (l *line) excess(level int, c *caller, p *pace) bool {
 	n := l.lanes[level].length
-	return n > p.places()/2 && (l.start(c, p) > l.virtual+p.mean/2 || n >= p.places() && p.takes(n) > p.interval()/4)
+	return n > p.places()/2 && (l.shares.start(c, p) > l.shares.virtual+p.mean/2 || n >= p.places() && p.takes(n) > p.cap(p.stretch()/4))
 }
 
 // overtaken is a caller on a crowded level whose oldest call has waited too long,

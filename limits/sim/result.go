@@ -26,6 +26,7 @@ type record struct {
 	stream, attempt                 int
 	first, arrived, admitted, ended time.Duration
 	served, useful                  bool
+	asked                           time.Duration // of slot-time, at the function's full speed
 	reason                          limits.Reason // of a refusal
 	again                           bool          // to be tried again
 	inflight, workers               int           // in the function when it was refused
@@ -59,6 +60,7 @@ type Summary struct {
 	// Premature are refusals while a worker of the function was idle.
 	Premature   int
 	SlotSeconds float64
+	Asked       float64         // slot-seconds that all of them asked for, those refused as well
 	latencies   []time.Duration // of those served, from the attempt's arrival
 	refusals    []time.Duration // until the refusal
 }
@@ -70,6 +72,7 @@ func (r *Result) summary(from, to time.Duration, which func(*record) bool) Summa
 		if x.ended < from || x.ended >= to || !which(x) {
 			continue
 		}
+		s.Asked += x.asked.Seconds()
 		if !x.served {
 			s.Refused[x.reason]++
 			if !x.again {

@@ -176,7 +176,7 @@ func (r *run) served(c *call) {
 	c.leave(o)
 	patience := c.source.stream.Patience
 	r.result.add(record{
-		stream: c.source.index, first: c.first, arrived: c.arrived, admitted: c.admitted, ended: r.now, attempt: c.attempt,
+		stream: c.source.index, first: c.first, arrived: c.arrived, admitted: c.admitted, ended: r.now, attempt: c.attempt, asked: c.service,
 		served: true, useful: !c.failed && (patience == 0 || r.now-c.first <= patience),
 	})
 }
@@ -187,7 +187,7 @@ func (r *run) refusedAt(c *call, t *limits.Throttle, at time.Duration) {
 	st := c.source.stream
 	again := c.attempt < st.Retries && (st.Patience == 0 || at-c.first < st.Patience)
 	r.result.add(record{
-		stream: c.source.index, first: c.first, arrived: c.arrived, ended: at, attempt: c.attempt,
+		stream: c.source.index, first: c.first, arrived: c.arrived, ended: at, attempt: c.attempt, asked: c.service,
 		reason: t.Reason, inflight: r.server.inflight(), workers: r.server.workers, again: again,
 	})
 	if !again {
