@@ -197,7 +197,7 @@ check-charts: ## render the Helm chart and the kustomize component with Helm's a
 .PHONY: idle
 idle: ## measure memory and CPU of a sidecar that has nothing to do, slim, whole, and with a queue
 	go run ./scripts/idle -tags noqueueserver -most 15 -for $(IDLE)
-	go run ./scripts/idle -most 17 -for $(IDLE)
+	go run ./scripts/idle -most 15 -for $(IDLE)
 	go run ./scripts/idle -most 40 -for $(IDLE) -queue
 
 .PHONY: storm

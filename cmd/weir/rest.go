@@ -2,21 +2,24 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"runtime/debug"
 	"time"
 
 	"weir/limits"
 )
 
-// quiet is how long nothing may have run before weir rests, and how long a rest lasts;
-// begun is when what only the start needed is given back, unless calls run by then.
+// quiet is how long nothing may have run before weir rests, and how long a rest lasts
+// at most; begun is when what only the start needed is given back, unless calls run by
+// then; after is how long after a scrape that fell into a rest, the next one begins.
 const (
 	quiet = 30 * time.Second
 	begun = 2 * time.Second
+	after = 100 * time.Millisecond
 )
 
 // rest gives back memory while nothing runs: garbage of the load before and of
-// scrapes, and pages of the program that only load touches.
+// scrapes, and pages of the program that only those touch.
 func (s *sidecar) rest(ctx context.Context) {
 	look := time.NewTimer(begun)
 	defer look.Stop()
@@ -24,14 +27,30 @@ func (s *sidecar) rest(ctx context.Context) {
 	for {
 		select {
 		case <-look.C:
-			if now.due(s.gate.Snapshot()) {
+			now.resting = now.due(s.gate.Snapshot())
+			if now.resting {
 				s.giveBack()
 			}
 			look.Reset(quiet)
+		case <-s.scraped:
+			if now.resting {
+				look.Reset(after)
+			}
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// noteScrapes tells rest of each scrape that h has answered.
+func (s *sidecar) noteScrapes(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		select {
+		case s.scraped <- struct{}{}:
+		default: // it has yet to hear of one before
+		}
+	})
 }
 
 // giveBack returns to the kernel what is not in use.
@@ -43,7 +62,10 @@ func (s *sidecar) giveBack() {
 }
 
 // rested is what the last look found.
-type rested struct{ ended uint64 }
+type rested struct {
+	ended   uint64
+	resting bool
+}
 
 // due reports whether nothing has run since the last look.
 func (r *rested) due(g limits.Snapshot) bool {

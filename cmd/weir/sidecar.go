@@ -38,6 +38,7 @@ type sidecar struct {
 	started      atomic.Bool // data is being served
 	draining     atomic.Bool
 	drained      chan struct{} // closed once a drain is over, however it ended
+	scraped      chan struct{} // holds one while a scrape has not been noted by rest
 	failed       chan error    // of a server that stopped by itself
 
 	operations operations
@@ -51,7 +52,7 @@ type sidecar struct {
 // error nothing is left open.
 func newSidecar(loaded *config.Loaded, log *slog.Logger, level *slog.LevelVar) (_ *sidecar, err error) {
 	c := loaded.Config
-	s := &sidecar{log: log, level: level, rates: routeRates{}, drained: make(chan struct{}), failed: make(chan error, 3)}
+	s := &sidecar{log: log, level: level, rates: routeRates{}, drained: make(chan struct{}), scraped: make(chan struct{}, 1), failed: make(chan error, 3)}
 	s.config.Store(c)
 	if s.gate, err = limits.NewGate(policy(c)); err != nil {
 		return nil, err
@@ -121,7 +122,7 @@ func newSidecar(loaded *config.Loaded, log *slog.Logger, level *slog.LevelVar) (
 		return nil, err
 	}
 	s.publicServer = &http.Server{
-		Handler:           health.Handler(s.metrics.Handler(log)),
+		Handler:           health.Handler(s.noteScrapes(s.metrics.Handler(log))),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
