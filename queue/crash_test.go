@@ -229,13 +229,38 @@ func (c *course) stopped(acks int, more func() bool, stop func(*exec.Cmd), env .
 	return said.String()
 }
 
-// finished runs one that accepts nothing, and ends once nothing is left to do.
+// finished runs one that accepts nothing, and ends once nothing is left to do: it may
+// take its time as long as it gets on.
 func (c *course) finished(env ...string) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	const patience = 2 * time.Minute
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	if out, err := c.command(ctx, append(env, crashFinish+"=1")...).CombinedOutput(); err != nil {
-		c.t.Fatalf("the last process: %v\n%s", err, out[max(0, len(out)-2000):])
+	runs, told := newLines(c.t, c.dir, "runs"), newLines(c.t, c.dir, "told")
+	var out []byte
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		out, err = c.command(ctx, append(env, crashFinish+"=1")...).CombinedOutput()
+		ended <- err
+	}()
+	for last, at := 0, time.Now(); ; {
+		select {
+		case err := <-ended:
+			if err != nil {
+				c.t.Fatalf("the last process: %v\n%s", err, out[max(0, len(out)-2000):])
+			}
+			return
+		case <-time.After(time.Second):
+		}
+		if now := runs() + told(); now != last {
+			last, at = now, time.Now()
+		} else if time.Since(at) > patience {
+			cancel()
+			<-ended
+			c.t.Fatalf("the last process ran %d calls and told %d ends, then did nothing for %v, nor did it end\n%s",
+				runs(), told(), patience, out[max(0, len(out)-2000):])
+		}
 	}
 }
 
