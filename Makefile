@@ -66,6 +66,10 @@ test-page: $(TOOLS)/gotest ## the status page in a real Chromium; its pictures i
 	npm ci --prefix e2e/browser --no-audit --no-fund
 	PAGE_PICTURES=$(CURDIR)/bin/page $(TOOLS)/gotest -count=1 ./e2e -run '^TestPage'
 
+.PHONY: scrape
+scrape: ## what a scrape of a sidecar with everything on weighs and takes
+	go test -count=1 -v ./e2e -run '^TestAScrapeOfEverything$$' -scrapes=200 -scrape-may-take=10ms
+
 .PHONY: soak-page
 soak-page: ## the status page in a real Chromium for an hour (PAGE_SOAK) under load: right, and not growing
 	@scripts/install-deps browser

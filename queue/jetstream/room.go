@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -82,17 +83,41 @@ func (s *Store) Pending(ctx context.Context) (bool, error) {
 	return now-last > int64(s.o.HoldTime)/3 && s.looked.CompareAndSwap(last, now), nil
 }
 
+// consumers asks for all of the consumers that count something at once: an external
+// server's answers come one way later, and not one after the other.
+func (s *session) consumers(ctx context.Context) (map[string]*jetstream.ConsumerInfo, error) {
+	type answer struct {
+		name string
+		info *jetstream.ConsumerInfo
+		err  error
+	}
+	answers := make(chan answer, len(s.counts))
+	for name := range s.counts {
+		go func() {
+			// Not the cached consumer's Info: that changes what is cached, unguarded.
+			c, err := s.stream.Consumer(ctx, name)
+			if err != nil {
+				answers <- answer{err: fmt.Errorf("jetstream: asking for the consumer %s: %w", name, err)}
+				return
+			}
+			answers <- answer{name, c.CachedInfo(), nil}
+		}()
+	}
+	info := map[string]*jetstream.ConsumerInfo{}
+	var err error
+	for range s.counts {
+		a := <-answers
+		info[a.name], err = a.info, errors.Join(err, a.err)
+	}
+	return info, err
+}
+
 // Stats implements queue.Store.
 func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
 	session := s.session.Load()
-	info := map[string]*jetstream.ConsumerInfo{}
-	for name := range session.counts {
-		// Not the cached consumer's Info: that changes what is cached, unguarded.
-		c, err := session.stream.Consumer(ctx, name)
-		if err != nil {
-			return queue.Stats{}, fmt.Errorf("jetstream: asking for the consumer %s: %w", name, err)
-		}
-		info[name] = c.CachedInfo()
+	info, err := session.consumers(ctx)
+	if err != nil {
+		return queue.Stats{}, err
 	}
 	st := queue.Stats{
 		Waiting:     int(info[dispatchConsumer].NumPending),
