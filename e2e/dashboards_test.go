@@ -181,7 +181,7 @@ var legendLabel = regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
 func (f *fleet) panels(t *testing.T, from, to time.Time) {
 	functions := map[string][]string{
 		"weir-fleet.json":    {""},
-		"weir-function.json": {"counted", "cart", "report", "flaky", "down", "leaving", "restarted"},
+		"weir-function.json": {"counted", "cart", "report", "flaky", "down", "leaving", "restarted", "shared"},
 		"weir-async.json":    {"mail", "queueless"},
 	}
 	var out []recorded
@@ -327,6 +327,7 @@ func (f *fleet) alerts(t *testing.T) {
 		{"WeirDeadLetters", "function", "mail"},
 		{"WeirCallbackFailures", "function", "mail"},
 		{"WeirQueueDown", "function", "queueless", "severity", "critical"},
+		{"WeirLeasesUnreachable", "function", "shared"},
 	} {
 		n := f.alertmanager.await(t, want[0], "firing", want[1:]...)
 		for _, key := range []string{"summary", "description", "runbook_url"} {

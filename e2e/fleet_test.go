@@ -116,6 +116,12 @@ func startFleet(t *testing.T) *fleet {
 		"--async-attempts=2", "--async-backoff=10ms", "--drain-timeout=10s", "--webhook-secrets="+newHook(t).secrets, "--async-callbacks-allow=127.0.0.1")
 	queuelessWeir := start(t, "--upstream="+cart.url(), "--function=queueless", "--async", "--nats-url="+nats.ClientURL())
 
+	// Each a half of one limit, until NATS goes.
+	var sharedWeirs []*weir
+	for range 2 {
+		sharedWeirs = append(sharedWeirs, start(t, "--upstream="+cart.url(), "--function=shared", "--function-max-inflight=4", "--account=proof", "--nats-url="+nats.ClientURL()))
+	}
+
 	f.prometheus = startFleetPrometheus(t, f.alertmanager, []scraped{
 		{"counted", "", []string{countedWeir.metrics}},
 		{"shop", "shop", []string{cartWeirs[0].metrics, cartWeirs[1].metrics, reportWeir.metrics}},
@@ -125,6 +131,7 @@ func startFleet(t *testing.T) *fleet {
 		{"restarted", "edge", []string{restartedWeir.metrics}},
 		{"mail", "edge", []string{mailWeir.metrics}},
 		{"queueless", "edge", []string{queuelessWeir.metrics}},
+		{"shared", "edge", []string{sharedWeirs[0].metrics, sharedWeirs[1].metrics}},
 	})
 	for _, w := range []*weir{countedWeir, cartWeirs[0], cartWeirs[1], reportWeir, flakyWeir, leavingWeir, restartedWeir} {
 		w.awaitReady(t)
@@ -149,6 +156,9 @@ func startFleet(t *testing.T) *fleet {
 	for _, w := range cartWeirs {
 		newClients(t).keep(t, 6, callFor(w, 200*time.Millisecond, 400*time.Millisecond), soon(100*time.Millisecond))
 	}
+	for _, w := range sharedWeirs {
+		newClients(t).keep(t, 3, callFor(w, 200*time.Millisecond), soon(100*time.Millisecond))
+	}
 	// Two slots, ten callers: some wait, some wait in vain, some find the line full.
 	reportClients.keep(t, 10, callFor(reportWeir, 900*time.Millisecond), soon(250*time.Millisecond))
 	f.flakyClients.keep(t, 4, func(worker, n int) string {
@@ -164,6 +174,10 @@ func startFleet(t *testing.T) *fleet {
 	f.loaded = time.Now()
 
 	queuelessWeir.awaitMetric(t, 1, "weir_queue_up")
+	for _, w := range sharedWeirs {
+		w.awaitMetric(t, 2, "weir_lease_members", "scope", "function")
+		w.awaitMetric(t, 2, "weir_lease_members", "scope", "account")
+	}
 	nats.Shutdown()
 	queuelessWeir.awaitMetric(t, 0, "weir_queue_up")
 	f.drain(t, leavingWeir, leaving)
@@ -233,7 +247,10 @@ func (f *fleet) drain(t *testing.T, w *weir, function *holding) {
 		return n == 2, fmt.Sprintf("%d do", n)
 	})
 	w.signal(t, syscall.SIGTERM)
-	newClients(t).keep(t, 1, func(int, int) string { return "http://" + w.data + "/" }, func(int) time.Duration { return 100 * time.Millisecond })
+	// The first one may be let in, before weir has heard the signal, and is held then.
+	late := newClients(t)
+	late.http.Timeout = time.Second
+	late.keep(t, 1, func(int, int) string { return "http://" + w.data + "/" }, func(int) time.Duration { return 100 * time.Millisecond })
 	eventually(t, "refusals while draining are scraped", func() (bool, string) {
 		samples, err := f.prometheus.query(time.Now(), `rate(weir_throttles_total{function="leaving",reason="draining"}[10s]) > 0`)
 		return err == nil && len(samples) == 1, fmt.Sprint(err)

@@ -21,7 +21,7 @@ const width = 1600;
 const pictures = [
   { name: 'weir-fleet', function: '', docs: 976 },
   { name: 'weir-function', function: 'cart', docs: 1014 },
-  ...['counted', 'report', 'flaky', 'down', 'leaving', 'restarted'].map((f) => ({ name: 'weir-function', function: f })),
+  ...['counted', 'report', 'flaky', 'down', 'leaving', 'restarted', 'shared'].map((f) => ({ name: 'weir-function', function: f })),
   { name: 'weir-async', function: 'mail' },
   { name: 'weir-fleet', function: '', mode: 'light' },
 ];

@@ -102,7 +102,7 @@ function table(panel, results, shown, say) {
 // Units, and what one of each is.
 const units = {
   '': 1, '%': 0.01, 'req/s': 1, 'K req/s': 1e3, s: 1, ms: 1e-3, 'µs': 1e-6, ns: 1e-9, min: 60, mins: 60, hour: 3600, hours: 3600,
-  K: 1e3, Mil: 1e6, B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3,
+  'c/s': 1, 'K c/s': 1e3, K: 1e3, Mil: 1e6, B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3,
 };
 
 // close reports whether a text says a number, as exactly as its digits do.
