@@ -158,7 +158,7 @@ fuzz: ## fuzz every target, FUZZTIME each (default 1h)
 
 .PHONY: crash-test
 crash-test: ## 300 kills and, as root, 50 power cuts in the middle of asynchronous load; ledgers of before and after
-	QUEUE_CRASH_ROUNDS=300 QUEUE_POWER_CUTS=50 go test -count=1 -timeout 30m -v -run 'TestNoAcknowledgedCallIsLost|TestNoEndGoesUntold|TestWithoutFsync|TestWithoutACrash' ./queue
+	QUEUE_CRASH_ROUNDS=300 QUEUE_POWER_CUTS=50 go test -count=1 -timeout 60m -v -run 'TestNoAcknowledgedCallIsLost|TestNoEndGoesUntold|TestWithoutFsync|TestWithoutACrash' ./queue
 
 # One after another: each wants the machine for itself.
 .PHONY: queue-proofs
