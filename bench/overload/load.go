@@ -22,7 +22,8 @@ import (
 // result is what came of a load after its first second.
 type result struct {
 	due      int
-	goodput  float64 // answered by the function, of capacity
+	late     []time.Duration // from the time that each was due until it was sent
+	goodput  float64         // answered by the function, of capacity
 	admitted []time.Duration
 	refused  []time.Duration // at once or after a wait
 	reasons  map[string]int
@@ -39,8 +40,8 @@ func (r *result) String() string {
 	for _, reason := range slices.Sorted(maps.Keys(r.reasons)) {
 		reasons += fmt.Sprintf(", %d of %s", r.reasons[reason], reason)
 	}
-	return fmt.Sprintf("%d due, goodput %.1f %%; %d answered, p50 %s, p99 %s; %d refused, p50 %s, p99 %s%s",
-		r.due, 100*r.goodput, len(r.admitted), ms(quantile(r.admitted, 0.5)), ms(quantile(r.admitted, 0.99)),
+	return fmt.Sprintf("%d due, sent late by p50 %s, p99 %s; goodput %.1f %%; %d answered, p50 %s, p99 %s; %d refused, p50 %s, p99 %s%s",
+		r.due, ms(quantile(r.late, 0.5)), ms(quantile(r.late, 0.99)), 100*r.goodput, len(r.admitted), ms(quantile(r.admitted, 0.5)), ms(quantile(r.admitted, 0.99)),
 		len(r.refused), ms(quantile(r.refused, 0.5)), ms(quantile(r.refused, 0.99)), reasons)
 }
 
@@ -48,6 +49,7 @@ func (r *result) String() string {
 type arrival struct {
 	due     time.Duration // since the begin
 	caller  int
+	sent    time.Duration
 	ended   time.Duration
 	status  int
 	reason  string
@@ -93,9 +95,7 @@ func load(ctx context.Context, weir string, flags []string, rates []float64, len
 	var sent sync.WaitGroup
 	for i := range arrivals {
 		a := &arrivals[i]
-		if d := a.due - time.Since(work.begin); d > 0 {
-			time.Sleep(d)
-		}
+		sleepUntil(work.begin.Add(a.due))
 		if ctx.Err() != nil {
 			break
 		}
@@ -111,6 +111,7 @@ func load(ctx context.Context, weir string, flags []string, rates []float64, len
 func (a *arrival) send(ctx context.Context, transport *http.Transport, url string, begin time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	a.sent = time.Since(begin)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		a.problem = err
@@ -144,6 +145,7 @@ func judge(arrivals []arrival, work *function, length time.Duration) (*result, e
 			continue
 		}
 		r.due++
+		r.late = append(r.late, a.sent-a.due)
 		c := &r.callers[a.caller]
 		latency := a.ended - a.due
 		switch {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 )
@@ -63,5 +64,21 @@ func TestJain(t *testing.T) {
 	}
 	if got := jain([]float64{1, 0, 0, 0}); got != 0.25 {
 		t.Errorf("of all to one of four: %g", got)
+	}
+}
+
+func TestMaxMin(t *testing.T) {
+	for _, c := range []struct {
+		capacity     float64
+		demand, want []float64
+	}{
+		{10, []float64{1, 2, 3}, []float64{1, 2, 3}},
+		{10, []float64{100, 1, 3}, []float64{6, 1, 3}},
+		{9, []float64{5, 1, 7}, []float64{4, 1, 4}},
+		{9, []float64{9, 9, 9}, []float64{3, 3, 3}},
+	} {
+		if got := maxMin(c.capacity, c.demand); !slices.Equal(got, c.want) {
+			t.Errorf("%g among %v: %v, want %v", c.capacity, c.demand, got, c.want)
+		}
 	}
 }

@@ -33,6 +33,22 @@ func probeCases() []Case {
 			},
 		},
 		{
+			Name: "probes/where asked, a full instance is not ready; it lives all the same",
+			With: Settings{Flags: Flags{"max-inflight": "1", "ready-fail-on-overload": "true"}},
+			Run: func(t testing.TB, s *Stage) {
+				s.ready(t, 200)
+				release := full(t, s)
+				if status, body := s.Probe(t, "/readyz"); status != 503 || !strings.Contains(body, "overloaded") {
+					t.Errorf("/readyz answers %d: %.200q, want 503 while every slot is taken", status, body)
+				}
+				if status, body := s.Probe(t, "/healthz"); status != 200 {
+					t.Errorf("/healthz answers %d: %.200q", status, body)
+				}
+				release()
+				s.ready(t, 200)
+			},
+		},
+		{
 			Name: "probes/an upstream that is down fails readiness, not liveness, and recovers", Behind: Nothing,
 			Run: func(t testing.TB, s *Stage) {
 				s.ready(t, 503)
