@@ -61,9 +61,12 @@ func TestTraces(t *testing.T) {
 				t.Errorf("status %d", got)
 			}
 		}
+		// The slot is free some time after its answer; the next one does not wait for it.
+		w.awaitMetric(t, 0, "weir_inflight_requests")
 		if got := ask("/?for=0s"); got != http.StatusOK {
 			t.Errorf("status %d", got)
 		}
+		w.awaitMetric(t, 0, "weir_inflight_requests")
 		if got := ask("/?for=0s", append(slices.Clone(recorded), "Prefer", "respond-async")...); got != http.StatusAccepted {
 			t.Errorf("status %d", got)
 		}
