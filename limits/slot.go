@@ -42,8 +42,12 @@ func (s *Slot) Leave(o Outcome) {
 // Held reports whether the slot is taken.
 func (s *Slot) Held() bool { return s.held.Load() }
 
-// Waited is the time that the last Enter spent in the queue.
+// Waited is the time that the last Enter spent in the queue, 0 after Forget.
 func (s *Slot) Waited() time.Duration { return s.waited }
+
+// Forget forgets what the last call waited, so that the next one, which may never
+// Enter, is not taken for one that did. For slots that have been left.
+func (s *Slot) Forget() { s.waited = 0 }
 
 // noCopy makes go vet complain about copies.
 type noCopy struct{}

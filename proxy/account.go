@@ -38,6 +38,7 @@ func (p *Proxy) settle(s *Settings, slot *limits.Slot, a *account) {
 	slot.Leave(outcome(v))
 
 	now, waited := clock(), slot.Waited()
+	slot.Forget() // the connection's next request may not get as far as the gate
 	throttled := ""
 	switch t := throttleOf(a.cause); {
 	case t != nil:

@@ -208,12 +208,17 @@ func (x *exchange) abortCause(panicked any) error {
 }
 
 // boundLeftovers bounds the time in which net/http discards what is left of the
-// request's body before the connection's next request.
+// request's body before the connection's next request, or its end.
 func (x *exchange) boundLeftovers() {
-	if x.r.ProtoMajor != 1 || x.tunnelled || x.r.ContentLength == 0 || x.settings.ClientReadTimeout == 0 {
+	if x.r.ProtoMajor != 1 || x.tunnelled || x.r.ContentLength == 0 || x.body != nil && x.body.ended.Load() {
 		return
 	}
-	if x.body == nil || !x.body.ended.Load() && !x.body.isInterrupted() {
-		x.note("read", x.control().SetReadDeadline(time.Now().Add(x.settings.ClientReadTimeout)))
+	within := x.settings.ClientReadTimeout
+	if x.body != nil && x.body.isInterrupted() {
+		// The answer was there before the body: the client shall get to reading it.
+		within = lingering
+	}
+	if within > 0 {
+		x.note("read", x.control().SetReadDeadline(time.Now().Add(within)))
 	}
 }
