@@ -34,13 +34,14 @@ type Window struct {
 // concurrency is the mean number in flight.
 func (w *Window) concurrency() float64 { return w.Inflight / w.Span.Seconds() }
 
+// served is the number of calls that the window is the time of: those that began and
+// those that ended in it count half each.
+func (w *Window) served() float64 { return max(float64(w.Ended)+float64(w.Change)/2, 1) }
+
 // latency is the mean time in the function by Little's law, in seconds. Unlike the
 // mean of the durations it tells of this window alone: the calls that end in it
-// began under former limits. Those that began and those that ended in it count half
-// each.
-func (w *Window) latency() float64 {
-	return w.Inflight / max(float64(w.Ended)+float64(w.Change)/2, 1)
-}
+// began under former limits.
+func (w *Window) latency() float64 { return w.Inflight / w.served() }
 
 const (
 	// WindowLeast is how long a window lasts at least, WindowMost how long where that
@@ -51,80 +52,58 @@ const (
 	leastCalls = 12
 	mostCalls  = 400
 	// precision is the standard error of a window's mean latency that its number of
-	// calls aims at.
+	// calls aims at; coarse is what is enough where the limits that are compared are far
+	// apart.
 	precision = 0.07
-)
-
-// mode is what the present window is for.
-type mode uint8
-
-const (
-	hold  mode = iota
-	trial      // of a higher limit
-	dip        // to a lower one
+	coarse    = 0.105
 )
 
 // Limit finds a limit. It is not safe for concurrent use.
 type Limit struct {
 	bounds Bounds
 	now    time.Duration // sum of all windows
-	mode   mode
 
-	limit float64 // outside of trials and dips
-	tried float64 // within them
+	held  int // the limit but for experiments
+	tried int // the limit in force: another than held in an experiment
 
 	latency float64 // of the last window, in seconds
-	service float64 // S, in seconds; 0 while nothing is known
-	weight  float64 // the number of calls that it is the mean of
-	// confirmed counts the dips that found S as it was, since one did not.
-	confirmed int
-	doubted   bool // the last dip found the function much slower
-	pool      pool
-	cv        float64 // coefficient of variation of durations
+	cv      float64 // coefficient of variation of durations
+	record  record
 
-	turned    float64 // part of the calls of late that found no slot
-	step      float64 // of the next trial
-	trialGap  time.Duration
+	step      float64 // of the next growth
 	nextTrial time.Duration
-	rejected  bool // the last trial found no gain
-	dipGap    time.Duration
 	nextDip   time.Duration
-	before    point // what the dip is compared with
-	shrinks   bool  // the dip is a shrink to be looked at, not a check of S
-	shrunk    point // where small shrinks began, with no growth since
 }
 
-// point is one measurement.
-type point struct{ limit, concurrency, latency, noise float64 }
-
 const (
-	firstStep = 1.15
+	// While nothing says that the knee has been passed, the limit grows by these.
+	firstStep = 1.25
 	stepMore  = 1.3
 	mostStep  = 1.6
+	// dipTo is the next lower limit while nothing says that the knee is above.
+	dipTo = 0.6
 
-	trialGapLeast = time.Second
-	trialGapMost  = 4 * time.Second
-	dipGapLeast   = time.Second
-	dipGapMost    = 15 * time.Second
+	// Around a knee that has been found, a trial goes so far that the latency of
+	// calls which wait inside stands out of the noise, and lasts a small part of the
+	// time; a dip goes less far, because it turns calls away.
+	watchStep = 1.5
+	checkStep = 0.75
+	gapLeast  = 5 * time.Second
+	gapMost   = 15 * time.Second
+	gapTimes  = 8               // windows
+	gapSoon   = 3 * time.Second // where it is not clear
+	// leastSpread and mostSpread bound the coefficient of variation.
+	leastSpread, mostSpread = 0.2, 20
+	// rest is how long the limit does not grow after failures.
+	rest = 4 * time.Second
 
-	// dipTo is the depth of a dip: deep enough to tell the slope from noise.
-	dipTo = 0.65
-	// followed is the part of the change in concurrency that latency has to follow,
-	// in logarithms, for the calls to be waiting inside.
-	followed = 0.5
-
-	mostWeight = 2000 // of S, in calls, so that it can follow slow changes
-	mostPooled = 4000 // calls
-	// significant is the number of standard errors that is no chance, although it is
-	// looked at again and again.
-	significant = 3
-	likely      = 1.2 // where a mistake costs little
-	// heavy is the part of calls that finds no slot, above which the limit may go
-	// down: below it, there is next to nothing to gain for the function.
-	heavy = 0.1
-	// sure is the number of dips that have to confirm S before one alone is not
-	// believed to the contrary.
-	sure = 3
+	// heavy is the part of calls that finds no slot, below which the limit does not go
+	// down: there is next to nothing to gain for the function.
+	heavy = 0.15
+	// Where the load is below this part of the capacity, the limit may stand above the
+	// knee by room.
+	light = 0.9
+	room  = 1.2
 )
 
 // New makes a Limit at its initial value.
@@ -135,31 +114,20 @@ func New(b Bounds) *Limit {
 		b.Initial = defaultInitial
 	}
 	b.Initial = min(max(b.Initial, b.Min), b.Max)
-	return &Limit{
-		bounds: b, limit: float64(b.Initial), cv: 1,
-		step: mostStep, trialGap: trialGapLeast, dipGap: dipGapLeast,
-	}
+	return &Limit{bounds: b, held: b.Initial, tried: b.Initial, cv: 1, step: mostStep}
 }
 
 // Bound moves the bounds; the limit goes on from where it is.
 func (l *Limit) Bound(b Bounds) {
 	l.bounds.Min = max(b.Min, 1)
 	l.bounds.Max = max(b.Max, l.bounds.Min)
-	l.limit = l.within(l.limit)
+	l.held, l.tried = l.within(l.held), l.within(l.tried)
 }
 
-func (l *Limit) within(x float64) float64 {
-	return min(max(x, float64(l.bounds.Min)), float64(l.bounds.Max))
-}
+func (l *Limit) within(n int) int { return min(max(n, l.bounds.Min), l.bounds.Max) }
 
 // Value is the limit in force.
-func (l *Limit) Value() int {
-	x := l.limit
-	if l.mode != hold {
-		x = l.tried
-	}
-	return int(l.within(math.Round(x)))
-}
+func (l *Limit) Value() int { return l.tried }
 
 // Enough reports whether a window of this length with so many ended calls can be
 // judged.
@@ -167,8 +135,12 @@ func (l *Limit) Enough(span time.Duration, ended int) bool {
 	if span < max(WindowLeast, min(time.Duration(2*l.latency*float64(time.Second)), WindowMost)) || ended < leastCalls {
 		return false
 	}
-	need := min(max(l.cv*l.cv/(precision*precision), leastCalls), mostCalls)
-	return float64(ended) >= need || span >= WindowMost
+	aim := precision
+	if l.tried != l.held {
+		aim = min(max(math.Abs(math.Log(float64(l.tried)/float64(l.held)))/4, precision), coarse)
+	}
+	cv := spread(l.cv, l.tried) / aim
+	return float64(ended) >= min(max(cv*cv, leastCalls), mostCalls) || span >= WindowMost
 }
 
 // Settle is how long to wait after a change of the limit before the next window.
@@ -186,213 +158,102 @@ func (l *Limit) Update(w Window) int {
 }
 
 func (l *Limit) learn(w *Window) {
-	p := point{l.limit, w.concurrency(), w.latency(), l.noise(w)}
-	l.latency = p.latency
-	was := l.mode
-	l.mode = hold
+	l.latency = w.latency()
+	l.vary(w)
 	switch {
 	case w.Full > 0:
-		l.set(min(l.limit, p.concurrency) * 0.95)
-		l.trialFailed(trialGapMost)
-		return
+		l.retreat(0.95 * min(float64(l.held), w.concurrency()))
 	case 10*w.Failed > w.Ended:
-		l.set(l.limit * 0.9)
-		l.trialFailed(trialGapMost)
-		return
-	}
-	if l.service == 0 {
-		l.service, l.weight = p.latency, float64(w.Ended)
-	}
-	switch was {
-	case trial:
-		l.judgeTrial(w, p)
-	case dip:
-		l.judgeDip(w, p)
-	case hold:
-		l.judgeHold(w, p)
-	}
-}
-
-// noise is the standard error of the window's latency, relative.
-func (l *Limit) noise(w *Window) float64 {
-	if w.Seconds > 0 && w.Ended > 1 {
-		n := float64(w.Ended)
-		mean := w.Seconds / n
-		cv := math.Sqrt(max(w.Squares/n-mean*mean, 0)) / mean
-		l.cv += (max(cv, 0.2) - l.cv) * min(n/(n+100), 0.5)
-	}
-	return l.cv / math.Sqrt(float64(w.Ended))
-}
-
-// measured takes a latency from below the knee into S. It reports whether it was
-// believed: what is far off has to be measured twice.
-func (l *Limit) measured(p point, calls int) bool {
-	n := float64(calls)
-	if p.latency > l.service*(1.2+2*p.noise) && !l.doubted {
-		l.doubted = true
-		return false
-	}
-	if l.doubted && p.latency > l.service*(1.2+p.noise) {
-		l.service, l.weight = p.latency, n // another function than before
-		l.pool = pool{}
-	} else {
-		l.weight = min(l.weight+n, mostWeight)
-		l.service += (p.latency - l.service) * min(n/l.weight, 1)
-	}
-	l.doubted = false
-	return true
-}
-
-// pool is what the windows at one limit have measured together.
-type pool struct{ inflight, ended, span float64 }
-
-func (q *pool) add(w *Window) {
-	if q.ended > mostPooled { // so that it can follow slow changes
-		q.inflight, q.ended, q.span = q.inflight/2, q.ended/2, q.span/2
-	}
-	q.inflight += w.Inflight
-	q.ended += max(float64(w.Ended)+float64(w.Change)/2, 1)
-	q.span += w.Span.Seconds()
-}
-
-func (l *Limit) judgeHold(w *Window, p point) {
-	l.turned += (float64(w.Limited)/float64(w.Limited+w.Ended) - l.turned) / 3
-	if w.Limited == 0 {
-		if p.concurrency < l.limit/2 && p.latency < l.service {
-			l.measured(p, w.Ended)
+		l.retreat(0.9 * float64(l.held))
+	case math.Abs(float64(w.Change)) > max(2, w.concurrency()/4):
+		// It filled or emptied meanwhile: what was measured belongs to no limit.
+	case w.Limited == 0:
+		if l.tried > l.held { // the higher limit was not needed: nothing is known of it
+			l.nextTrial = l.now + gapLeast
 		}
-		return
-	}
-	l.pool.add(w)
-	heavily := l.turned > heavy
-	queue := p.latency / l.service
-	if heavily && queue > 1.25+3*p.noise {
-		// Much, at once: what comes of a shrink as large is looked at.
-		l.descend(p, max(1/queue, 0.5))
-		l.shrinks = true
-		return
-	}
-	latency := l.pool.inflight / l.pool.ended
-	noise := l.cv * math.Sqrt(1/l.pool.ended+1/l.weight)
-	here := point{l.limit, l.pool.inflight / l.pool.span, latency, noise}
-	if l.shrunk.limit > 0 && math.Log(here.concurrency/l.shrunk.concurrency) < -0.3 {
-		// Many small shrinks are a large one: latency has to have followed.
-		from := l.shrunk
-		l.shrunk = point{}
-		if !follows(from, here) {
-			l.service, l.weight = latency, l.pool.ended
-			l.set(from.limit)
-			return
+		if len(l.record.points) > 1 {
+			l.makeRoom(w, l.record.knee(l.cv))
 		}
-	}
-	switch queue := latency / l.service; {
-	case heavily && queue > 1+max(0.05, significant*noise):
-		if l.shrunk.limit == 0 {
-			l.shrunk = here
-		}
-		l.set(l.limit * 1.02 / queue)
-	case queue < 1-significant*noise:
-		l.service, l.weight = latency, l.pool.ended
-	}
-	switch {
-	case l.now >= l.nextTrial && l.limit < float64(l.bounds.Max) && l.nextTrial <= l.nextDip:
-		l.mode, l.tried = trial, l.within(max(l.limit*l.step, l.limit+1))
-	case heavily && l.rejected && l.now >= l.nextDip && l.limit >= 1.5:
-		l.descend(p, dipTo)
-	case l.now >= l.nextTrial && l.limit < float64(l.bounds.Max):
-		l.mode, l.tried = trial, l.within(max(l.limit*l.step, l.limit+1))
+		l.tried = l.held
+	default:
+		experiment := l.tried != l.held
+		if clear := l.record.add(l.tried, w, l.cv, experiment); clear || !experiment {
+			l.decide(w)
+		} // otherwise the experiment goes on
 	}
 }
 
-// set moves the limit.
-func (l *Limit) set(limit float64) {
-	l.limit = l.within(limit)
-	l.pool = pool{}
-}
-
-// follows reports whether latency went the way of concurrency, from one point to
-// another.
-func follows(from, to point) bool {
-	change := math.Log(to.concurrency / from.concurrency)
-	return math.Log(to.latency/from.latency)/change > followed
-}
-
-// descend begins a dip.
-func (l *Limit) descend(p point, depth float64) {
-	p.limit = l.limit
-	l.mode, l.before, l.shrinks = dip, p, false
-	l.tried = l.within(min(l.limit*depth, math.Ceil(l.limit)-1))
-	if l.tried >= l.limit {
-		l.mode = hold
-	}
-}
-
-func (l *Limit) judgeTrial(w *Window, p point) {
-	if w.Limited == 0 {
-		return // the higher limit was not needed: nothing is known of it
-	}
-	if p.latency < l.service*math.Pow(l.tried/l.limit, followed) {
-		l.set(l.tried)
-		l.shrunk = point{}
-		l.step = min(l.step*stepMore, mostStep)
-		l.rejected = false
-		l.trialGap, l.nextTrial = trialGapLeast, l.now
-		l.mode, l.tried = trial, l.within(max(l.limit*l.step, l.limit+1))
-		if l.tried == l.limit {
-			l.mode = hold
-		}
-		return
-	}
-	l.trialFailed(l.trialGap)
-	l.trialGap = min(l.trialGap*3/2, trialGapMost)
-}
-
-// trialFailed lets the limit rest.
-func (l *Limit) trialFailed(rest time.Duration) {
-	l.step, l.rejected = firstStep, true
+// retreat forgets what was measured and goes to a lower limit.
+func (l *Limit) retreat(to float64) {
+	l.held = l.within(int(to))
+	l.tried = l.held
+	l.record = record{}
+	l.step = firstStep
 	l.nextTrial = l.now + rest
 }
 
-// judgeDip looks at what came of a lower limit.
-func (l *Limit) judgeDip(w *Window, p point) {
-	if p.concurrency > 0.9*l.before.concurrency {
-		return // it did not come to it
-	}
-	if l.shrinks {
-		if follows(l.before, p) {
-			l.set(l.tried)
-			l.trialFailed(0)
-			return
-		}
-	} else if l.confirmed < sure && follows(l.before, p) {
-		l.fell(w, p)
-		return
-	} else if off := math.Hypot(p.noise, l.cv/math.Sqrt(l.weight)); math.Log(p.latency/l.service) < -max(0.1, likely*off) {
-		l.fell(w, p)
+// vary follows the coefficient of variation: up at once and down slowly, because of a
+// long tail most windows see little.
+func (l *Limit) vary(w *Window) {
+	if w.Seconds <= 0 || w.Ended < 2 {
 		return
 	}
-	l.limit = l.before.limit
-	if !l.measured(p, w.Ended) {
-		l.nextDip = l.now
-		return
+	n := float64(w.Ended)
+	mean := w.Seconds / n
+	cv := min(max(math.Sqrt(max(w.Squares/n-mean*mean, 0))/mean, leastSpread), mostSpread)
+	rate := min(n/(n+100), 0.5)
+	if cv < l.cv {
+		rate *= 0.3
 	}
-	l.nextTrial = min(l.nextTrial, l.now) // with an S that is better known
-	if l.confirmed++; l.confirmed < sure {
-		l.nextDip = l.now + trialGapLeast/2
-		return
-	}
-	l.nextDip = l.now + l.dipGap
-	l.dipGap = min(l.dipGap*2, dipGapMost)
+	l.cv += (cv - l.cv) * rate
 }
 
-// fell notes that a dip found calls waiting inside where S was measured. The
-// descent goes on until S is found.
-func (l *Limit) fell(w *Window, p point) {
-	if p.latency < l.service {
-		l.service, l.weight = p.latency, float64(w.Ended)
+// offered is how many calls would run at once if all were let in and none had to wait.
+func offered(w *Window, k knee) float64 {
+	return float64(w.Ended+w.Limited) / w.Span.Seconds() * k.service
+}
+
+// decide sets the limit that is held, and what the next window tries.
+func (l *Limit) decide(w *Window) {
+	k := l.record.knee(l.cv)
+	heavily := float64(w.Limited) > heavy*float64(w.Ended+w.Limited)
+	load := offered(w, k)
+	if to := l.within(k.limit); to > l.held || heavily && load > k.at {
+		l.held = to
 	}
-	l.set(l.tried)
-	l.trialFailed(0)
-	l.confirmed, l.dipGap, l.nextDip = 0, dipGapLeast, l.now
-	l.descend(p, dipTo)
+	l.makeRoom(w, k)
+	l.tried = l.held
+	overload := heavily && load > float64(l.held)
+	below := k.below && k.least > l.bounds.Min && overload
+	above := k.above && l.held < l.bounds.Max && l.now >= l.nextTrial
+	switch {
+	case below && (k.lower || !k.above):
+		l.tried = l.within(min(int(dipTo*float64(k.least)), k.least-1))
+		return
+	case above:
+		l.tried = l.within(max(int(l.step*float64(l.held)), l.held+1))
+		l.step = min(l.step*stepMore, mostStep)
+		return
+	}
+	l.step = firstStep
+	gap := min(gapTimes*w.Span, gapMost)
+	switch held := float64(l.held); {
+	case l.now >= l.nextTrial && l.held < l.bounds.Max:
+		l.tried = l.within(int(math.Ceil(watchStep*held + 0.5)))
+		l.nextTrial = l.now + max(gap, gapLeast)
+		if k.high > max(held+0.5, 1.15*held) { // more may be likely soon
+			l.nextTrial = l.now + max(gap, gapSoon)
+		}
+	case l.now >= l.nextDip && l.held > l.bounds.Min && overload && k.low < min(held-0.5, 0.87*held):
+		l.tried = l.within(min(int(checkStep*held), l.held-1))
+		l.nextDip = l.now + max(gap, gapSoon)
+	}
+}
+
+// makeRoom lets the limit stand somewhat above the knee where the load is below it: as a
+// protection it is not needed there, and would only turn short bursts away.
+func (l *Limit) makeRoom(w *Window, k knee) {
+	if !k.above && !k.below && offered(w, k) < light*k.at {
+		l.held = max(l.held, l.within(int(math.Round(room*k.at))))
+	}
 }

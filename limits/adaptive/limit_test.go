@@ -30,7 +30,7 @@ func TestTheLimitStaysWithinItsBounds(t *testing.T) {
 			if got < b.Min || got > b.Max || got != l.Value() {
 				t.Fatalf("limit %d (value %d) with bounds %+v", got, l.Value(), b)
 			}
-			if math.IsNaN(l.limit) || math.IsNaN(l.service) || l.service < 0 {
+			if math.IsNaN(l.cv) || math.IsInf(l.cv, 0) || math.IsNaN(l.latency) {
 				t.Fatalf("%+v", l)
 			}
 			if s := l.Settle(); s < 0 || s > WindowMost {

@@ -127,6 +127,21 @@ func (r *Result) MeanLimit(from, to time.Duration) float64 {
 	return float64(sum) / float64(max(n, 1))
 }
 
+// MedianLimit is the median over time of the limit.
+func (r *Result) MedianLimit(from, to time.Duration) int {
+	var limits []int
+	for _, s := range r.Samples {
+		if s.At >= from && s.At < to {
+			limits = append(limits, s.Limit)
+		}
+	}
+	if len(limits) == 0 {
+		return 0
+	}
+	slices.Sort(limits)
+	return limits[len(limits)/2]
+}
+
 // MaxMeanLimit is the greatest mean of the limit over any stretch of the length.
 func (r *Result) MaxMeanLimit(from, to, stretch time.Duration) float64 {
 	greatest := 0.0

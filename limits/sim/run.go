@@ -19,8 +19,11 @@ type Scenario struct {
 	Function Function
 	Streams  []Stream
 	// Gate is what decides; where nil, Other does.
-	Gate  *limits.Gate
-	Other Limiter
+	Gate *limits.Gate
+	// Refuses says that the Gate makes no call wait. That spares a goroutine for each,
+	// and most of the run's time.
+	Refuses bool
+	Other   Limiter
 	// At is done at moments of the run, such as a change of policy.
 	At []Action
 }
@@ -125,6 +128,11 @@ func (r *run) arrive(c *call) {
 		c.gateCall.Deadline = r.base.Add(c.first + st.Patience)
 	}
 	c.leave = c.slot.Leave
+	if r.scenario.Refuses {
+		err := r.scenario.Gate.Enter(r.ctx, &c.gateCall, &c.slot)
+		r.entered(c, err, r.now)
+		return
+	}
 	r.waiting++
 	go func() {
 		err := r.scenario.Gate.Enter(r.ctx, &c.gateCall, &c.slot)
@@ -147,13 +155,18 @@ func (r *run) collect() {
 	slices.SortFunc(settled, func(a, b *waitedCall) int { return a.id - b.id })
 	for _, w := range settled {
 		r.waiting--
-		var t *limits.Throttle
-		switch {
-		case w.err == nil:
-			r.admit(w.call)
-		case errors.As(w.err, &t):
-			r.refusedAt(w.call, t, w.at)
-		}
+		r.entered(w.call, w.err, w.at)
+	}
+}
+
+// entered goes on with a call about which the Gate has decided.
+func (r *run) entered(c *call, err error, at time.Duration) {
+	var t *limits.Throttle
+	switch {
+	case err == nil:
+		r.admit(c)
+	case errors.As(err, &t):
+		r.refusedAt(c, t, at)
 	}
 }
 
