@@ -216,9 +216,14 @@ func offered(w *Window, k knee) float64 {
 // decide sets the limit that is held, and what the next window tries.
 func (l *Limit) decide(w *Window) {
 	k := l.record.knee(l.cv)
+	if k.contradicted {
+		// The function has become another while the limit moved.
+		l.record.suspect(l.tried, sums{w.Inflight, w.served(), w.Span.Seconds()}, l.cv)
+		k = l.record.knee(l.cv)
+	}
 	heavily := float64(w.Limited) > heavy*float64(w.Ended+w.Limited)
 	load := offered(w, k)
-	if to := l.within(k.limit); to > l.held || heavily && load > k.at {
+	if to := l.within(k.limit); !near(to, l.held) && (to > l.held || heavily && load > k.at) {
 		l.held = to
 	}
 	l.makeRoom(w, k)

@@ -57,6 +57,8 @@ const (
 	misfit = 0.03
 	// unlikely is the difference of squares, in variances, that excludes a knee.
 	unlikely = 4
+	// contradiction is the squares for each point, and ten more, above which no knee fits.
+	contradiction = 3
 	// wider is how much wider than by chance alone the measurements scatter: calls that
 	// wait behind the same ones have much of their latency in common.
 	wider = 1.2
@@ -83,7 +85,12 @@ func (r *record) add(limit int, w *Window, cv float64, experiment bool) (clear b
 	for i := range r.points {
 		r.points[i].scale(age)
 	}
-	i, found := slices.BinarySearchFunc(r.points, limit, func(p point, n int) int { return p.limit - n })
+	i, found := slices.BinarySearchFunc(r.points, limit, func(p point, n int) int {
+		if near(p.limit, n) {
+			return 0
+		}
+		return p.limit - n
+	})
 	s := sums{w.Inflight, w.served(), w.Span.Seconds()}
 	if !found {
 		r.points = slices.Insert(r.points, i, point{limit: limit, sums: s})
@@ -104,13 +111,7 @@ func (r *record) add(limit int, w *Window, cv float64, experiment bool) (clear b
 		p.windows > 1 && p.windows < d.windows && odd > d.until && odd < d.believed:
 		return false
 	case p.windows > 1 && odd >= d.believed:
-		// Another function than before: what was known only says where to look.
-		changed := p.odd
-		for j := range r.points {
-			r.points[j].most(hint * cv * cv)
-			r.points[j].odd, r.points[j].windows = sums{}, 0
-		}
-		p.sums = changed
+		r.suspect(limit, p.odd, cv)
 		return true
 	case p.windows > 1:
 		p.most(p.odd.served)
@@ -120,6 +121,22 @@ func (r *record) add(limit int, w *Window, cv float64, experiment bool) (clear b
 	p.odd, p.windows = sums{}, 0
 	return true
 }
+
+// suspect keeps what was measured last at a limit, because the function is another than
+// before; the rest only says where to look.
+func (r *record) suspect(limit int, last sums, cv float64) {
+	for i := range r.points {
+		p := &r.points[i]
+		p.most(hint * cv * cv)
+		p.odd, p.windows = sums{}, 0
+		if near(p.limit, limit) {
+			p.sums = last
+		}
+	}
+}
+
+// near reports whether two limits are so close that what one does, the other does.
+func near(a, b int) bool { return max(a, b)-min(a, b) <= min(a, b)/20 }
 
 // forget drops what is farthest from a limit where there are too many.
 func (r *record) forget(limit int) {
@@ -149,6 +166,7 @@ type knee struct {
 	above, below bool    // it may be above or below all that was measured,
 	lower        bool    // and below is the likelier
 	least        int     // the lowest limit that was measured
+	contradicted bool    // no knee fits
 }
 
 // knee fits the knee and S to the points: R = S max(1, n/C), in logarithms, by least
@@ -195,7 +213,7 @@ func (r *record) knee(cv float64) knee {
 	k := knee{
 		at: math.Exp(at(best)), low: math.Exp(at(low)), high: math.Exp(at(high)), service: math.Exp(service),
 		above: high == last, below: low == 0, least: r.points[0].limit,
-		lower: squares[0] < squares[last],
+		lower: squares[0] < squares[last], contradicted: squares[best] > contradiction*float64(10+len(x)),
 	}
 	switch {
 	case len(r.points) == 1:
