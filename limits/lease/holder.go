@@ -78,7 +78,7 @@ type holder struct {
 	failing    bool
 	failedFrom time.Time // the end of the first attempt that failed since it was read
 	tried      time.Time // the end of the last one
-	blind      bool      // and could not be read
+	blind      bool      // it was not read for so long that there may have been an outage
 	read       time.Time // when it last was
 	// confirmed: a write has succeeded since the ledger can be read again. What another
 	// sent before that, and came late, is refused from then on.
@@ -227,14 +227,13 @@ func (h *holder) succeeded(sent time.Time, revision uint64) {
 
 // failed says that the ledger could not be read or not be written, at a moment; again
 // is when it will be tried again at the latest.
-func (h *holder) failed(at time.Time, again time.Duration, reading bool) {
+func (h *holder) failed(at time.Time, again time.Duration) {
 	h.look(at)
 	// Between attempts that are far apart the ledger may have been there for others.
 	if !h.failing || at.Sub(h.tried) > h.portion(renewPart) {
 		h.failing, h.failedFrom = true, at
 	}
 	h.tried = at
-	h.blind = h.blind || reading
 	if !h.outage && at.Add(again).Before(h.bound.Until) {
 		return // the lease goes on
 	}
@@ -324,9 +323,7 @@ func (h *holder) reconcile(at time.Time, read *Record, revision uint64) Record {
 		r.Epoch = rand.Text()
 	}
 	for _, m := range h.record.Members {
-		if there := r.member(m.ID); there != nil {
-			there.Slots = max(there.Slots, m.Slots)
-		} else {
+		if r.member(m.ID) == nil {
 			r.put(m)
 		}
 		if m.ID != h.id {

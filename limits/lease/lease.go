@@ -199,7 +199,7 @@ func (l *Lease) step(ctx context.Context) (grew bool) {
 	for n := range tries {
 		read, revision, err := l.get(ctx)
 		if err != nil {
-			l.fail(ctx, err, true)
+			l.fail(ctx, err)
 			return false
 		}
 		l.mu.Lock()
@@ -224,7 +224,7 @@ func (l *Lease) step(ctx context.Context) (grew bool) {
 			}
 			continue
 		case err != nil:
-			l.fail(ctx, err, false)
+			l.fail(ctx, err)
 			return false
 		}
 		l.mu.Lock()
@@ -256,7 +256,7 @@ func (l *Lease) put(ctx context.Context, r *Record, revision uint64) (uint64, er
 }
 
 // fail notes that the ledger cannot be reached.
-func (l *Lease) fail(ctx context.Context, err error, reading bool) {
+func (l *Lease) fail(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return // this sidecar stops
 	}
@@ -264,7 +264,7 @@ func (l *Lease) fail(ctx context.Context, err error, reading bool) {
 	defer l.mu.Unlock()
 	now := time.Now()
 	was := l.holder.outage
-	l.holder.failed(now, 2*hungryPoll+l.timeout(), reading)
+	l.holder.failed(now, 2*hungryPoll+l.timeout())
 	if l.failed.IsZero() {
 		l.failed = now
 		l.o.Log.Warn("the leases of a shared limit cannot be reached; what is held goes on to its end", "limit", l.o.Name, "held", l.holder.allowed(now), "err", err)

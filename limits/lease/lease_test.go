@@ -205,7 +205,13 @@ func TestAnOutage(t *testing.T) {
 				}
 				want(10*time.Second, load)
 				s.fail(true)
-				want(10*time.Second, load)
+				want(time.Second, load)
+				for _, one := range all { // a lease goes on to its end
+					if s := one.lease.Snapshot(); s.Outage || len(one.calls) < 3 {
+						t.Errorf("after a second %d run: %+v", len(one.calls), s)
+					}
+				}
+				want(9*time.Second, load)
 				sum := 0
 				for _, one := range all {
 					n := len(one.calls)
@@ -336,12 +342,23 @@ func TestNothingIsHeldWithoutAWrite(t *testing.T) {
 	for _, refuse := range []error{errDown, ErrConflict} {
 		t.Run(refuse.Error(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &shared{refuse: refuse}
-				a := newSidecar(t, s, 10, OutageClosed)
-				want(5*time.Second, map[*sidecar]int{a: 5})
-				if n := a.held(); n != 0 || len(a.calls) != 0 {
-					t.Errorf("it holds %d, %d run", n, len(a.calls))
+				s := &shared{}
+				a := newSidecar(t, s, 20, OutageClosed)
+				want(5*time.Second, map[*sidecar]int{a: 2})
+				before := a.held()
+				s.mu.Lock()
+				s.refuse = refuse
+				s.mu.Unlock()
+				for range 20 {
+					want(50*time.Millisecond, map[*sidecar]int{a: 20})
+					if n := a.held(); n > before {
+						t.Fatalf("it holds %d, and %d by the last write that succeeded", n, before)
+					}
 				}
+				if up := a.lease.Snapshot().Up; before == 0 || up != (refuse == ErrConflict) {
+					t.Errorf("it held %d; the ledger is in reach: %v", before, up)
+				}
+				want(50*time.Millisecond, map[*sidecar]int{a: 0})
 				a.cancel()
 				synctest.Wait()
 				time.Sleep(2 * time.Second)

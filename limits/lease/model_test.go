@@ -185,7 +185,7 @@ func (w *world) step(m *member) {
 	switch m.phase {
 	case idle:
 		if !reach {
-			m.failed(now(), 600*time.Millisecond, true)
+			m.failed(now(), 600*time.Millisecond)
 			return
 		}
 		m.got, m.rev, _ = w.ledger.Get(context.Background())
@@ -202,7 +202,7 @@ func (w *world) step(m *member) {
 			if w.yes("late") {
 				w.delayed = append(w.delayed, write{clone(m.next), m.rev})
 			}
-			m.failed(now(), 600*time.Millisecond, false)
+			m.failed(now(), 600*time.Millisecond)
 			m.phase = idle
 			return
 		}
@@ -214,7 +214,7 @@ func (w *world) step(m *member) {
 		m.phase = answered
 	case answered:
 		if !reach && w.yes("answer lost") {
-			m.failed(now(), 600*time.Millisecond, false)
+			m.failed(now(), 600*time.Millisecond)
 		} else {
 			m.succeeded(m.sent, m.written)
 		}

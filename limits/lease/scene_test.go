@@ -1,0 +1,204 @@
+package lease
+
+import (
+	"testing"
+	"time"
+)
+
+// scene is a world in which only what a test says happens, without drift of clocks.
+func scene(limit int, o OnOutage, members int) *world {
+	w := &world{limit: limit, outage: o, choose: func(least, _ int, _ string) int { return max(least, 0) }}
+	for range members {
+		w.join()
+	}
+	return w
+}
+
+// play lets members look at the ledger several times a second for so long, those that can.
+func (w *world) play(t *testing.T, d time.Duration, members ...*member) {
+	t.Helper()
+	for end := w.now + d; w.now < end; w.now += 100 * time.Millisecond {
+		for _, m := range members {
+			w.look(t, m)
+		}
+	}
+}
+
+// look lets a member end what it runs, begin what it can, and look at the ledger.
+func (w *world) look(t *testing.T, m *member) {
+	t.Helper()
+	p := m.part
+	p.lapse(m.holder.outage)
+	p.inflight, p.stray = min(m.wants, p.allowed()), 0
+	p.peak = p.inflight
+	if p.inflight < m.wants {
+		p.starved++
+	}
+	w.check(t)
+	for w.step(m); m.phase != idle; w.step(m) {
+		w.check(t)
+	}
+	w.check(t)
+}
+
+// fresh lets members look until one of them has just written.
+func (w *world) fresh(t *testing.T, who *member, members ...*member) {
+	t.Helper()
+	for range 100 {
+		w.play(t, 100*time.Millisecond, members...)
+		if who.part.now().Sub(who.wrote) <= 100*time.Millisecond {
+			return
+		}
+	}
+	t.Fatal("it does not write")
+}
+
+func wantHeld(t *testing.T, m *member, want int) {
+	t.Helper()
+	if n := m.part.allowed(); n != want {
+		t.Errorf("%s may run %d, want %d", m.id, n, want)
+	}
+}
+
+// A member that is stopped in an outage goes by its share no longer than it was shown that
+// there is one.
+func TestAShareEndsWithTheEvidence(t *testing.T) {
+	w := scene(10, OutageShare, 2)
+	a, b := w.members[0], w.members[1]
+	a.wants, b.wants = 10, 10
+	w.play(t, 10*time.Second, a, b)
+	w.down = true
+	w.play(t, 10*time.Second, a, b)
+	wantHeld(t, b, 5)
+	w.down = false
+	w.play(t, 10*time.Second, a) // b is stopped
+	wantHeld(t, a, 10)
+	wantHeld(t, b, 0)
+}
+
+// Between two attempts far apart, others may have had the ledger, and leases.
+func TestAnOutageBeginsAnewAfterAPause(t *testing.T) {
+	w := scene(10, OutageShare, 2)
+	a, b := w.members[0], w.members[1]
+	a.wants = 10
+	w.play(t, 10*time.Second, a, b)
+	wantHeld(t, a, 10)
+	w.fresh(t, b, a, b)
+	w.down = true
+	w.look(t, b)
+	w.down = false
+	w.play(t, 1500*time.Millisecond, a)
+	w.fresh(t, a, a)
+	w.down = true
+	w.play(t, 10*time.Second, a, b)
+	wantHeld(t, b, 5)
+}
+
+// The lowest limit that is known holds in an outage too.
+func TestSharesAreOfTheLowestLimit(t *testing.T) {
+	w := scene(10, OutageShare, 2)
+	a, b := w.members[0], w.members[1]
+	b.config.Limit = 20
+	a.wants, b.wants = 20, 20
+	w.play(t, 10*time.Second, a, b)
+	w.down = true
+	w.play(t, 10*time.Second, a, b)
+	wantHeld(t, a, 5)
+	wantHeld(t, b, 5)
+}
+
+// Others may have had more, when a record was lost, than who restores it knows of.
+func TestWhoRestoresWaitsForTheOthers(t *testing.T) {
+	w := scene(10, OutageClosed, 2)
+	a, b := w.members[0], w.members[1]
+	w.play(t, 10*time.Second, a, b)
+	b.wants = 8
+	w.play(t, 200*time.Millisecond, b) // which a has not seen
+	if n := b.part.allowed(); n < 6 {
+		t.Fatalf("it has %d", n)
+	}
+	w.ledger = ledger{}
+	a.wants = 10
+	w.play(t, 300*time.Millisecond, a)
+	w.play(t, 5*time.Second, a, b)
+	wantHeld(t, a, 5)
+	wantHeld(t, b, 5)
+}
+
+// Who was given up while it was stopped is not counted on by the others in an outage.
+func TestWhoWasGivenUpHasNoShare(t *testing.T) {
+	for _, during := range []string{"a lease", "an outage"} {
+		t.Run(during, func(t *testing.T) {
+			w := scene(10, OutageShare, 2)
+			a, b := w.members[0], w.members[1]
+			a.wants, b.wants = 10, 10
+			w.play(t, 10*time.Second, a, b)
+			if during == "an outage" {
+				w.down = true
+				w.play(t, 10*time.Second, a, b)
+				w.down = false
+			}
+			w.play(t, 10*time.Second, a) // b is stopped
+			wantHeld(t, a, 10)
+			w.down = true
+			w.play(t, 10*time.Second, a, b)
+			wantHeld(t, a, 10)
+			wantHeld(t, b, 1)
+			w.down = false
+			w.play(t, 10*time.Second, a, b)
+			wantHeld(t, b, 5)
+		})
+	}
+}
+
+// Who has come when nobody has looked since is not counted on either.
+func TestWhoHasJustComeHasNoShare(t *testing.T) {
+	w := scene(10, OutageShare, 1)
+	a := w.members[0]
+	a.wants = 10
+	w.play(t, 10*time.Second, a)
+	w.join()
+	b := w.members[1]
+	b.wants = 10
+	w.look(t, b)
+	w.down = true
+	w.play(t, 10*time.Second, a, b)
+	wantHeld(t, a, 10)
+	wantHeld(t, b, 1)
+}
+
+// Nor is who has come back, and finds itself in the record still.
+func TestWhoHasJustComeBackHasNoShare(t *testing.T) {
+	w := scene(10, OutageShare, 2)
+	a, b := w.members[0], w.members[1]
+	w.play(t, 10*time.Second, a, b)
+	w.fresh(t, b, a, b)
+	w.play(t, 500*time.Millisecond, a) // so that its renewals do not fall together with b's end
+	for range 1000 {
+		w.now += 5 * time.Millisecond
+		w.look(t, a)
+		if a.record.member(b.id) == nil {
+			break
+		}
+	}
+	if w.ledger.record.member(b.id) == nil {
+		t.Fatal("it has been taken out of the record")
+	}
+	w.look(t, b)
+	w.down = true
+	w.play(t, 10*time.Second, a, b)
+	wantHeld(t, a, 10)
+	wantHeld(t, b, 1)
+}
+
+// Who leaves takes nobody else out.
+func TestLeavingLeavesTheOthers(t *testing.T) {
+	h := newHolder("b", modelLease, &part{now: time.Now}, Config{Limit: 10})
+	r := h.without(&Record{Epoch: "e", Members: []Member{{ID: "a", Limit: 10}, {ID: "b", Limit: 10}, {ID: "c", Limit: 10}}})
+	if r == nil || len(r.Members) != 2 || r.member("a") == nil || r.member("c") == nil || r.Epoch != "e" {
+		t.Errorf("what is left is %+v", r)
+	}
+	if r := h.without(r); r != nil {
+		t.Errorf("who is not there leaves %+v", r)
+	}
+}
