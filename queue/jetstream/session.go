@@ -92,6 +92,30 @@ func connect(o *Options) (*nats.Conn, error) {
 	return nats.Connect(o.URL, options...)
 }
 
+const (
+	noPeers        = 10005 // the server's code for: not enough servers for the replicas
+	placement      = 10 * time.Second
+	placementPause = 250 * time.Millisecond
+)
+
+// placed makes what several servers are to keep: for a while again where one of them is
+// offline, as when it has just come back. Where there are too few it fails at once.
+func placed(ctx context.Context, make func() error) error {
+	until := time.Now().Add(placement)
+	for {
+		err := make()
+		var api *jetstream.APIError
+		if !errors.As(err, &api) || api.ErrorCode != noPeers || !strings.Contains(api.Description, "offline") || time.Now().After(until) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(placementPause):
+		}
+	}
+}
+
 // oldestServer is the first version with atomic batches and message schedules.
 const oldestServer = "2.12"
 
@@ -116,8 +140,10 @@ func (s *session) prepare(ctx context.Context, o *Options, n names) error {
 		MaxBytes: -1, MaxMsgs: -1, MaxConsumers: -1,
 		AllowRollup: true, AllowDirect: true, AllowMsgTTL: true, AllowAtomicPublish: true, AllowMsgSchedules: true,
 	}
-	var err error
-	if s.stream, err = s.js.CreateOrUpdateStream(ctx, config); err != nil {
+	if err := placed(ctx, func() (err error) {
+		s.stream, err = s.js.CreateOrUpdateStream(ctx, config)
+		return err
+	}); err != nil {
 		return fmt.Errorf("jetstream: the stream %s: %w", n.stream, err)
 	}
 	// An old server leaves out what it does not know, without a word.
@@ -150,9 +176,12 @@ func (s *session) prepare(ctx context.Context, o *Options, n names) error {
 		}
 		s.counts[name] = c
 	}
-	if s.objects, err = s.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: n.objects, Description: "large bodies of asynchronous calls of " + o.Function,
-		MaxBytes: o.MaxBytes / 2, Replicas: o.Replicas,
+	if err := placed(ctx, func() (err error) {
+		s.objects, err = s.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+			Bucket: n.objects, Description: "large bodies of asynchronous calls of " + o.Function,
+			MaxBytes: o.MaxBytes / 2, Replicas: o.Replicas,
+		})
+		return err
 	}); err != nil {
 		return fmt.Errorf("jetstream: the object store %s: %w", n.objects, err)
 	}
