@@ -215,7 +215,11 @@ overload: ## goodput, latency, refusals and fairness at up to 10 times capacity,
 .PHONY: leases
 leases: ## ten sidecars share a limit over NATS; one is killed, NATS ends and comes back; then the model, at length
 	go test -count 1 -v -run TestManySidecarsShareOneLimit ./e2e -leases-for 10s
-	go test -count 1 ./limits/lease -rapid.checks=10000
+	go test -count 1 ./limits/lease -rapid.checks=10000 -courses 300
+
+.PHONY: lease-mutants
+lease-mutants: ## break each rule of the leases in turn: some test has to fail; in 10 minutes
+	go test -count 1 -v -timeout 30m -run TestMutantsAreFound ./limits/lease -mutants
 
 .PHONY: sim
 sim: ## simulate the limits beside others, and write docs/limits.md with its plots

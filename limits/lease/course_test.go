@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-var courses = flag.Int("courses", 15, "courses that are run for each kind of trouble")
+var courses = flag.Int("courses", 8, "courses that are run for each kind of trouble")
 
 // tick is how far time goes at once in a course.
 const tick = 20 * time.Millisecond
@@ -22,6 +22,7 @@ type course struct {
 	trouble trouble
 	at      map[*member]*schedule
 	until   time.Duration // the outage lasts
+	lost    time.Duration // when the ledger was lost; not again before all have seen it
 	older   ledger
 }
 
@@ -63,20 +64,19 @@ func (c *course) strike() {
 		c.down, c.until = true, c.now+time.Duration(c.choose(100, 15_000, "ms"))*time.Millisecond
 	}
 	// Who comes in the moment in which the ledger comes back does not know that it was gone.
-	if c.one(c.trouble.join, "join") && len(c.members) < 8 && (c.down || noticed) {
+	if c.one(c.trouble.join, "join") && len(c.members) < 8 && (c.down || !slices.ContainsFunc(c.members, func(m *member) bool { return m.holder.outage })) {
 		c.join()
 	}
 	if c.one(c.trouble.kill, "kill") && len(c.members) > 1 {
 		i := c.choose(0, len(c.members)-1, "who")
 		c.members = slices.Delete(c.members, i, i+1)
 	}
-	if c.one(c.trouble.lose, "lose") {
-		c.ledger = ledger{}
-	}
-	if c.one(c.trouble.setBack, "set back") {
+	if restored := c.now-c.lost > modelLease; restored && c.one(c.trouble.lose, "lose") {
+		c.ledger, c.lost = ledger{}, c.now
+	} else if restored && c.one(c.trouble.setBack, "set back") {
 		// Who has seen nothing later cannot tell an older record from the present one.
 		if !slices.ContainsFunc(c.members, func(m *member) bool { return !m.known || m.revision <= c.older.revision }) {
-			c.ledger = ledger{record: clone(c.older.record), revision: c.older.revision}
+			c.ledger, c.lost = ledger{record: clone(c.older.record), revision: c.older.revision}, c.now
 		}
 		c.older = ledger{record: clone(c.ledger.record), revision: c.ledger.revision}
 	}

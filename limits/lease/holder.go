@@ -177,7 +177,7 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 	target := min(h.goal(&next, limit, d), max(limit-taken, 0))
 	h.scarce = wantMore(&next)
 	switch {
-	case h.lost: // others may have more than this holder remembers
+	case h.lost, silent && h.unknown(): // others may have more than this holder remembers, or count on what it had
 		target = min(target, h.allowed(at))
 	case silent: // after an outage: those not heard of yet may run what they held, or their share
 		target = min(target, max(h.allowed(at), min(held, h.share(&next, limit))))

@@ -48,6 +48,7 @@ var allMutants = []mutant{
 	{"a lost record is not noticed", "holder.go", "if read != nil && r.Epoch == h.record.Epoch && revision >= h.revision {", "if read != nil {"},
 	{"a record that was set back is not noticed", "holder.go", "r.Epoch == h.record.Epoch && revision >= h.revision {", "r.Epoch == h.record.Epoch {"},
 	{"who restores takes more", "holder.go", "target = min(target, h.allowed(at))\n\tcase silent", "target = min(target, limit)\n\tcase silent"},
+	{"who was given up takes what it had", "holder.go", "case h.lost, silent && h.unknown():", "case h.lost:"},
 	{"others are not restored", "holder.go", "\t\t\tr.put(m)\n", "\t\t\t_ = m\n"},
 	{"restored ones are taken for heard of", "holder.go", "at: at, silent: true}", "at: at, silent: false}"},
 	{"a newcomer to a young record takes", "holder.go", "if h.newcomer {\n\t\ttarget = 0", "if h.newcomer {\n\t\ttarget += 0"},
