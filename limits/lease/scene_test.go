@@ -202,3 +202,48 @@ func TestLeavingLeavesTheOthers(t *testing.T) {
 		t.Errorf("who is not there leaves %+v", r)
 	}
 }
+
+// The clock of one who holds a lease may be slow, and that of one who waits for its end
+// fast, by a fifth together.
+func TestALeaseEndsBeforeOthersTakeIt(t *testing.T) {
+	w := scene(10, OutageClosed, 2)
+	a, b := w.members[0], w.members[1]
+	a.drift, b.drift = maxDrift, -maxDrift
+	a.wants, b.wants = 10, 10
+	w.play(t, 10*time.Second, a, b)
+	wantHeld(t, b, 5)
+	w.fresh(t, b, a, b)
+	for end := w.now + 8*time.Second; w.now < end; w.now += 10 * time.Millisecond {
+		w.look(t, a) // b is stopped
+	}
+	wantHeld(t, a, 10)
+}
+
+// Who was given up while it was stopped, and finds itself in the record still, does not
+// take what stands there for it: another may go by a share that leaves nothing for it.
+func TestWhoWasGivenUpDoesNotTakeWhatItHad(t *testing.T) {
+	w := scene(10, OutageShare, 2)
+	a, b := w.members[0], w.members[1]
+	a.wants, b.wants = 1, 9
+	w.play(t, 10*time.Second, a, b)
+	w.fresh(t, b, a, b)
+	w.play(t, 500*time.Millisecond, a)
+	for range 1000 {
+		w.now += 5 * time.Millisecond
+		w.look(t, a)
+		if a.record.member(b.id) == nil {
+			break
+		}
+	}
+	if m := w.ledger.record.member(b.id); m == nil || m.Slots < 5 {
+		t.Fatalf("what stands in the record for it is %+v", m)
+	}
+	w.down = true
+	w.play(t, 10*time.Second, a)
+	wantHeld(t, a, 10)
+	w.down = false
+	w.look(t, b)
+	wantHeld(t, b, 0)
+	w.play(t, 10*time.Second, a, b)
+	wantHeld(t, b, 9)
+}
