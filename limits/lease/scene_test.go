@@ -247,3 +247,26 @@ func TestWhoWasGivenUpDoesNotTakeWhatItHad(t *testing.T) {
 	w.play(t, 10*time.Second, a, b)
 	wantHeld(t, b, 9)
 }
+
+// Who comes while a lost record is restored waits until all have had the time to come.
+func TestWhoComesToARestoredRecordWaits(t *testing.T) {
+	w := scene(10, OutageClosed, 2)
+	a, b := w.members[0], w.members[1]
+	w.play(t, 10*time.Second, a, b)
+	b.wants = 8
+	w.play(t, 200*time.Millisecond, b) // which a has not seen
+	if n := b.part.allowed(); n < 6 {
+		t.Fatalf("it has %d", n)
+	}
+	w.ledger = ledger{}
+	w.look(t, a)
+	w.join()
+	c := w.members[2]
+	c.wants = 10
+	w.play(t, 400*time.Millisecond, c)
+	wantHeld(t, c, 0)
+	w.play(t, 10*time.Second, a, b, c)
+	if n := c.part.allowed(); n < 4 {
+		t.Errorf("it has %d in the end", n)
+	}
+}
