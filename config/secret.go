@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 )
 
@@ -20,13 +21,7 @@ const (
 // What it says of a wrong one never shows it.
 func ParseSecrets(content []byte) ([][]byte, error) {
 	var secrets [][]byte
-	n := 0
-	for line := range strings.Lines(string(content)) {
-		n++
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
+	for n, line := range secretLines(content) {
 		secret, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(line, "whsec_"))
 		switch {
 		case err != nil:
@@ -42,4 +37,19 @@ func ParseSecrets(content []byte) ([][]byte, error) {
 		return nil, errors.New("it holds no secret")
 	}
 	return secrets, nil
+}
+
+// secretLines gives the lines of a file of secrets that mean something, with their
+// numbers from 1.
+func secretLines(content []byte) iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		n := 0
+		for line := range strings.Lines(string(content)) {
+			n++
+			line = strings.TrimSpace(line)
+			if line != "" && line[0] != '#' && !yield(n, line) {
+				return
+			}
+		}
+	}
 }

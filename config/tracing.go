@@ -142,13 +142,7 @@ type Header struct{ Name, Value string }
 func ParseHeaders(content []byte) ([]Header, error) {
 	const most = 64
 	var all []Header
-	n := 0
-	for line := range strings.Lines(string(content)) {
-		n++
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
+	for n, line := range secretLines(content) {
 		name, value, ok := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
 		switch {

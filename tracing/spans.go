@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -134,13 +135,9 @@ func (e *Ended) errorType(status, least int) string {
 	case e.Error != "":
 		return e.Error
 	case status >= least:
-		return statusText(status)
+		return strconv.Itoa(status)
 	}
 	return ""
-}
-
-func statusText(status int) string {
-	return string([]byte{'0' + byte(status/100%10), '0' + byte(status/10%10), '0' + byte(status%10)})
 }
 
 // remote is the parent that whoever called has named.

@@ -107,17 +107,25 @@ func TestSharesAreOfTheLowestLimit(t *testing.T) {
 	wantHeld(t, b, 5)
 }
 
-// Others may have had more, when a record was lost, than who restores it knows of.
-func TestWhoRestoresWaitsForTheOthers(t *testing.T) {
-	w := scene(10, OutageClosed, 2)
-	a, b := w.members[0], w.members[1]
+// sceneOfALostRecord has two members of a limit of 10, and b has more of it than a has
+// seen when the record is lost.
+func sceneOfALostRecord(t *testing.T) (w *world, a, b *member) {
+	t.Helper()
+	w = scene(10, OutageClosed, 2)
+	a, b = w.members[0], w.members[1]
 	w.play(t, 10*time.Second, a, b)
 	b.wants = 8
-	w.play(t, 200*time.Millisecond, b) // which a has not seen
+	w.play(t, 200*time.Millisecond, b)
 	if n := b.part.allowed(); n < 6 {
 		t.Fatalf("it has %d", n)
 	}
 	w.ledger = ledger{}
+	return w, a, b
+}
+
+// Others may have had more, when a record was lost, than who restores it knows of.
+func TestWhoRestoresWaitsForTheOthers(t *testing.T) {
+	w, a, b := sceneOfALostRecord(t)
 	a.wants = 10
 	w.play(t, 300*time.Millisecond, a)
 	w.play(t, 5*time.Second, a, b)
@@ -250,15 +258,7 @@ func TestWhoWasGivenUpDoesNotTakeWhatItHad(t *testing.T) {
 
 // Who comes while a lost record is restored waits until all have had the time to come.
 func TestWhoComesToARestoredRecordWaits(t *testing.T) {
-	w := scene(10, OutageClosed, 2)
-	a, b := w.members[0], w.members[1]
-	w.play(t, 10*time.Second, a, b)
-	b.wants = 8
-	w.play(t, 200*time.Millisecond, b) // which a has not seen
-	if n := b.part.allowed(); n < 6 {
-		t.Fatalf("it has %d", n)
-	}
-	w.ledger = ledger{}
+	w, a, b := sceneOfALostRecord(t)
 	w.look(t, a)
 	w.join()
 	c := w.members[2]
