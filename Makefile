@@ -196,6 +196,7 @@ release-check: $(TOOLS)/goreleaser ## build a release twice, without publishing 
 
 .PHONY: check-charts
 check-charts: ## render the Helm chart and the kustomize component with Helm's and kustomize's libraries
+	go -C deploy/charts mod tidy -diff
 	go -C deploy/charts test ./...
 
 .PHONY: idle
