@@ -76,7 +76,8 @@ func (c *course) strike() {
 	} else if restored && c.one(c.trouble.setBack, "set back") {
 		// Who has seen nothing later cannot tell an older record from the present one.
 		if !slices.ContainsFunc(c.members, func(m *member) bool { return !m.known || m.revision <= c.older.revision }) {
-			c.ledger, c.lost = ledger{record: clone(c.older.record), revision: c.older.revision}, c.now
+			c.goBack(c.older)
+			c.lost = c.now
 		}
 		c.older = ledger{record: clone(c.ledger.record), revision: c.ledger.revision}
 	}

@@ -102,6 +102,7 @@ type world struct {
 	delayed []write // that nobody knows the outcome of, and that may arrive yet
 	down    bool
 	up      time.Duration // since when it is not
+	setBack int           // how often the ledger was
 	members []*member
 	made    int
 	outage  OnOutage
@@ -123,6 +124,7 @@ type member struct {
 	wants   int
 	got     *Record
 	rev     uint64
+	setBack int // how often the ledger was, when it was read
 	next    *Record
 	sent    time.Time
 	phase   phase
@@ -189,7 +191,7 @@ func (w *world) step(m *member) {
 			return
 		}
 		m.got, m.rev, _ = w.ledger.Get(context.Background())
-		m.phase, m.looked = reading, w.now
+		m.phase, m.looked, m.setBack = reading, w.now, w.setBack
 	case reading:
 		m.next = m.observe(now(), clone(m.got), m.rev)
 		if m.next == nil {
@@ -207,7 +209,12 @@ func (w *world) step(m *member) {
 			return
 		}
 		var err error
-		if m.written, err = w.ledger.Put(context.Background(), m.next, m.rev); err != nil {
+		if m.setBack == w.setBack {
+			m.written, err = w.ledger.Put(context.Background(), m.next, m.rev)
+		} else {
+			err = ErrConflict
+		}
+		if err != nil {
 			m.phase = idle
 			return
 		}
@@ -230,6 +237,12 @@ func (w *world) arrive() {
 	d := w.delayed[0]
 	w.delayed = w.delayed[1:]
 	_, _ = w.ledger.Put(context.Background(), d.record, d.revision)
+}
+
+// goBack sets the ledger back. What was on its way to it ends with the connections.
+func (w *world) goBack(to ledger) {
+	w.ledger, w.delayed = ledger{record: clone(to.record), revision: to.revision}, nil
+	w.setBack++
 }
 
 // calls begins and ends some at a member.
@@ -458,7 +471,7 @@ func TestALostLedgerIsRestored(t *testing.T) {
 			if slices.ContainsFunc(w.members, func(m *member) bool { return m.revision <= older.revision }) {
 				return
 			}
-			w.ledger = ledger{record: clone(older.record), revision: older.revision}
+			w.goBack(older)
 		}
 		t.Repeat(a)
 	})

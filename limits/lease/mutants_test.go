@@ -64,6 +64,7 @@ var allMutants = []mutant{
 	{"who has come back takes its share of an outage", "holder.go", "own == nil || h.stale\n", "own == nil\n"},
 	{"a restored record is not young", "holder.go", "h.lost, r.Young, h.youngFrom = true, true, at", "h.lost, r.Young, h.youngFrom = true, r.Young, at"},
 	{"a record is replaced whoever wrote it", "natskv/natskv.go", "written, err = kv.Update(ctx, s.key, r.Encode(), revision)", "written, err = kv.Put(ctx, s.key, r.Encode())"},
+	{"a revision outlives its connection", "natskv/natskv.go", "s.connection != s.client.nc.Stats().Reconnects", "false"},
 	{"a record is made whoever made it", "natskv/natskv.go", "written, err = kv.Create(ctx, s.key, r.Encode())", "written, err = kv.Put(ctx, s.key, r.Encode())"},
 	{"a lease that has ended lets calls in", "../bound.go", "now < until {", "now < until || true {"},
 }

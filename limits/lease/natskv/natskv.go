@@ -78,7 +78,7 @@ func (c *Client) Close() { c.nc.Close() }
 
 // Store is the one of a limit, by the parts of its name.
 func (c *Client) Store(name ...string) lease.Store {
-	return &store{c, strings.Join(name, "/")}
+	return &store{client: c, key: strings.Join(name, "/")}
 }
 
 // ErrUnreachable says that there is no connection to the server.
@@ -127,9 +127,14 @@ func (c *Client) forget() {
 type store struct {
 	client *Client
 	key    string
+	// connection is the one at the last Get, by how many there were before it. A server
+	// that has lost writes gives their revisions to others, and none comes back with the
+	// connections that it had: what was read before is of no use after it.
+	connection uint64
 }
 
 func (s *store) Get(ctx context.Context) (*lease.Record, uint64, error) {
+	s.connection = s.client.nc.Stats().Reconnects
 	kv, err := s.client.bucket(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -153,6 +158,9 @@ func (s *store) Put(ctx context.Context, r *lease.Record, revision uint64) (uint
 	kv, err := s.client.bucket(ctx)
 	if err != nil {
 		return 0, err
+	}
+	if s.connection != s.client.nc.Stats().Reconnects {
+		return 0, lease.ErrConflict
 	}
 	var written uint64
 	if revision == 0 {

@@ -3,6 +3,8 @@ package natskv
 import (
 	"errors"
 	"log/slog"
+	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -16,16 +18,90 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func serve(t *testing.T) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true})
+	return serveFrom(t, t.TempDir(), server.RANDOM_PORT)
+}
+
+func serveFrom(t *testing.T, dir string, port int) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	t.Cleanup(func() { stop(s) })
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server does not start")
 	}
 	return s
+}
+
+func stop(s *server.Server) { s.Shutdown(); s.WaitForShutdown() }
+
+// A server that was set back to a copy of its store gives out revisions once more that
+// it has given out. A write for one of those, read before, must not replace what is there
+// under it now.
+func TestARevisionFromBeforeTheServerWasSetBack(t *testing.T) {
+	dir, older := t.TempDir(), t.TempDir()
+	s := serveFrom(t, dir, server.RANDOM_PORT)
+	port := s.Addr().(*net.TCPAddr).Port
+	ctx := t.Context()
+	open := func() lease.Store {
+		c, err := Open(Options{URL: s.ClientURL(), Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return c.Store("function", "f")
+	}
+	// write waits for the connection, and replaces whatever there is.
+	write := func(on lease.Store, by string) uint64 {
+		t.Helper()
+		deadline := time.Now().Add(10 * time.Second)
+		for {
+			_, revision, err := on.Get(ctx)
+			if err == nil {
+				revision, err = on.Put(ctx, &lease.Record{Epoch: "e", Members: []lease.Member{{ID: by, Beat: 1, Slots: 3, Limit: 10}}}, revision)
+			}
+			if err == nil {
+				return revision
+			}
+			if time.Now().After(deadline) {
+				t.Fatal(err)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	one, two := open(), open()
+	write(one, "one")
+	stop(s)
+	if err := os.CopyFS(older, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	s = serveFrom(t, dir, port)
+	write(one, "one")
+	lost, revision, err := one.Get(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	stop(s)
+	s = serveFrom(t, older, port)
+	if got := write(two, "two"); got != revision {
+		t.Fatalf("the revision is %d, before it was set back it was %d: this tests nothing", got, revision)
+	}
+	// Until the connection is there again it cannot be sent at all.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if _, err = one.Put(ctx, lost, revision); !errors.Is(err, ErrUnreachable) || time.Now().After(deadline) {
+			break
+		}
+	}
+	if !errors.Is(err, lease.ErrConflict) {
+		t.Errorf("a write for a record that was lost: %v", err)
+	}
+	if r, _, err := one.Get(ctx); err != nil || r.Members[0].ID != "two" {
+		t.Errorf("it has replaced the one that is there: %+v, %v", r, err)
+	}
+	write(one, "one")
 }
 
 func TestARecordIsChangedByCompareAndSet(t *testing.T) {
