@@ -63,8 +63,7 @@ func (c *course) strike() {
 	case !c.down && noticed && c.now-c.up > 1500*time.Millisecond && c.one(c.trouble.outage, "outage"):
 		c.down, c.until = true, c.now+time.Duration(c.choose(100, 15_000, "ms"))*time.Millisecond
 	}
-	// Who comes in the moment in which the ledger comes back does not know that it was gone.
-	if c.one(c.trouble.join, "join") && len(c.members) < 8 && (c.down || !slices.ContainsFunc(c.members, func(m *member) bool { return m.holder.outage })) {
+	if c.one(c.trouble.join, "join") && len(c.members) < 8 {
 		c.join()
 	}
 	if c.one(c.trouble.kill, "kill") && len(c.members) > 1 {

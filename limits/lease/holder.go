@@ -1,8 +1,6 @@
 package lease
 
 import (
-	"crypto/rand"
-	"math"
 	"time"
 
 	"weir/limits"
@@ -71,7 +69,10 @@ type holder struct {
 	starved   uint64
 	starvedAt time.Time
 	scarce    bool // somebody wanted more than there is, at the last observation
-	newcomer  bool // it came to a young record
+	// newcomer: it has come, and what the others may run is not known yet, or the record is
+	// young.
+	newcomer  bool
+	came      time.Time // the first record was read
 	youngFrom time.Time
 
 	// Since the ledger could not be reached.
@@ -89,16 +90,6 @@ type holder struct {
 
 	lost   bool // the record was lost, and this holder is about to restore it
 	outage bool // what bounds the part is no lease
-}
-
-// sighting is when a beat was first seen.
-type sighting struct {
-	beat uint64
-	at   time.Time
-	// silent: not heard of since the ledger can be reached again.
-	silent bool
-	// unaware: not heard of since this holder is in the record.
-	unaware bool
 }
 
 // Parts of the lease time: how long a holder counts on its own lease, and how long the
@@ -149,6 +140,9 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 	h.read, h.failing = at, false
 	r := h.reconcile(at, read, revision)
 	h.sight(at, &r)
+	if h.newcomer && h.tried.IsZero() && at.Sub(h.came) >= youngFor {
+		h.believe() // whoever is there would have come by now
+	}
 	own := r.member(h.id)
 	var held, recorded int
 	if own != nil {
@@ -182,20 +176,21 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 	case silent: // after an outage: those not heard of yet may run what they held, or their share
 		target = min(target, max(h.allowed(at), min(held, h.share(&next, limit))))
 	}
-	if !next.Young {
-		h.newcomer = false
-	} else if at.Sub(h.youngFrom) >= youngFor {
+	if next.Young && at.Sub(h.youngFrom) >= youngFor {
 		next.Young = false
-		h.newcomer = false
 	}
-	if h.newcomer {
+	h.newcomer = h.newcomer && (next.Young || silent)
+	if h.newcomer && next.Young {
 		target = 0
 	}
+	entry := next.member(h.id)
+	entry.Sure = h.known && !h.stale && !h.lost && !h.newcomer && !silent
 
 	h.record, h.revision, h.joining = next, revision, own == nil || h.stale
 	changed := abs(h.needed-recorded) > max(1, recorded/8)
 	switch {
 	case own == nil || h.lost || next.Young != r.Young: // has to be written
+	case entry.Sure && h.awaited(&next): // tells who has come
 	case at.Sub(h.wrote) >= h.portion(renewPart):
 	case target > held && (h.needed > held || held == 0): // takes
 	case h.scarce && max(target, d.Inflight) < held: // gives
@@ -207,7 +202,7 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 	if h.allowed(at) > target {
 		running = h.bind(target, h.bound.Until, limit)
 	}
-	next.member(h.id).Slots = max(target, running)
+	entry.Slots = max(target, running)
 	h.planned = target
 	return &next
 }
@@ -216,11 +211,11 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 func (h *holder) succeeded(sent time.Time, revision uint64) {
 	h.known, h.revision, h.wrote = true, revision, sent
 	h.lost, h.outage, h.stale, h.confirmed = false, false, false, true
-	if h.joining {
-		for id, s := range h.seen {
-			s.unaware = true
-			h.seen[id] = s
-		}
+	sure := h.record.member(h.id).Sure
+	for id, s := range h.seen {
+		s.unaware = s.unaware || h.joining
+		s.told = s.told || sure
+		h.seen[id] = s
 	}
 	h.bind(h.planned, sent.Add(h.portion(ownPart)), h.limit())
 }
@@ -258,211 +253,6 @@ func (h *holder) failed(at time.Time, again time.Duration) {
 	h.bind(slots, at.Add(h.portion(ownPart)), h.limit())
 }
 
-// look notes that the ledger is looked at, whether it can be reached or not.
-func (h *holder) look(at time.Time) {
-	last := h.read
-	if h.failing {
-		last = h.tried
-	}
-	gap := at.Sub(last)
-	switch {
-	case !h.known || gap <= h.portion(renewPart):
-	case h.failing && last.Sub(h.failedFrom) >= h.portion(noticedPart):
-		// The others have lost the ledger too, and wait for whom they knew when it is back.
-		h.stale = h.stale || gap > h.portion(ownPart)
-	default:
-		h.stale = h.stale || at.Sub(h.wrote) > h.portion(ownPart)
-	}
-}
-
-// unknown reports whether others may not count on this holder having a share: it has never
-// been in the record, it was given up, or they have not looked since it came.
-func (h *holder) unknown() bool {
-	if !h.known || h.stale {
-		return true
-	}
-	for _, m := range h.record.Members {
-		if h.seen[m.ID].unaware {
-			return true
-		}
-	}
-	return false
-}
-
-// reconcile makes of the record that was read the one to go on from. A record that this
-// holder knew, and that is gone or was set back, is restored from memory: what others
-// held then, they may still count on.
-func (h *holder) reconcile(at time.Time, read *Record, revision uint64) Record {
-	r := Record{}
-	if read != nil {
-		r = *read
-		r.Members = append([]Member(nil), read.Members...)
-	}
-	if !h.known {
-		if read == nil {
-			r.Epoch, r.Young = rand.Text(), true
-		}
-		if r.Young && h.youngFrom.IsZero() {
-			h.newcomer, h.youngFrom = true, at
-		}
-		return r
-	}
-	if read != nil && r.Epoch == h.record.Epoch && revision >= h.revision {
-		switch {
-		case !r.Young:
-			h.youngFrom = time.Time{}
-		case h.youngFrom.IsZero():
-			h.youngFrom = at
-		}
-		return r
-	}
-	// Others may have had more than this holder knows of, and restore it in a moment: as
-	// long as that takes, who comes new has to wait.
-	h.lost, r.Young, h.youngFrom = true, true, at
-	if read == nil || r.Epoch == h.record.Epoch { // else somebody has begun to restore it
-		r.Epoch = rand.Text()
-	}
-	for _, m := range h.record.Members {
-		if r.member(m.ID) == nil {
-			r.put(m)
-		}
-		if m.ID != h.id {
-			h.seen[m.ID] = sighting{beat: r.member(m.ID).Beat, at: at, silent: true}
-		}
-	}
-	h.confirmed = false
-	return r
-}
-
-// sight notes when each beat was first seen.
-func (h *holder) sight(at time.Time, r *Record) {
-	if h.blind {
-		h.confirmed = false
-	}
-	for _, m := range r.Members {
-		s, ok := h.seen[m.ID]
-		switch {
-		case !ok:
-			// Who has only just begun to look knows of no outage; who has tried before does.
-			s = sighting{beat: m.Beat, at: at, silent: h.blind && !h.tried.IsZero()}
-		case s.beat != m.Beat:
-			// Unless this holder has written since, that may have been sent long before it
-			// arrived, by one who goes by its share meanwhile.
-			s = sighting{beat: m.Beat, at: at, silent: (s.silent || h.blind) && !h.confirmed}
-		case h.blind:
-			// It could not renew its lease either, and may go on at its share.
-			s.at, s.silent = at, true
-		}
-		h.seen[m.ID] = s
-	}
-	for id := range h.seen {
-		if r.member(id) == nil {
-			delete(h.seen, id)
-		}
-	}
-	h.blind = false
-}
-
-func (h *holder) alive(at time.Time, id string) bool {
-	return at.Sub(h.seen[id].at) < h.portion(othersPart)
-}
-
-func (h *holder) beat(own *Member) uint64 {
-	if own != nil {
-		return own.Beat + 1
-	}
-	if m := h.record.member(h.id); m != nil {
-		return m.Beat + 1
-	}
-	return 1
-}
-
-// need is how many slots the part could use: what ran at once of late, and while calls
-// find no slot, twice that, or as many as there were. Where others want some too, it asks
-// for an equal part at once: to double up to it takes many looks, and others take in
-// between what it has not asked for.
-func (h *holder) need(at time.Time, d limits.Demand, limit, wanting int) int {
-	refused := d.Starved - h.starved
-	h.starved = d.Starved
-	if refused > 0 {
-		h.starvedAt = at
-	}
-	n := max(d.Peak, d.Inflight+d.Waiting)
-	if h.hungry(at) {
-		has := max(h.allowed(at), d.Inflight)
-		if has == limits.Unbound {
-			has = d.Inflight
-		}
-		more := max(has, 1)
-		if refused < math.MaxInt32 {
-			more = max(more, int(refused))
-		}
-		n = max(n, has+more)
-		if wanting > 1 {
-			n = max(n, (limit+wanting-1)/wanting)
-		}
-	}
-	if d.Own > 0 {
-		n = min(n, d.Own)
-	}
-	return min(n, h.config.Limit)
-}
-
-// owes reports whether more stands in the record for it than it may let run: calls of
-// which it has to give the slots back once they have ended.
-func (h *holder) owes() bool {
-	own := h.record.member(h.id)
-	return own != nil && !h.outage && own.Slots > h.bound.Slots
-}
-
-func (h *holder) hungry(at time.Time) bool {
-	return !h.starvedAt.IsZero() && at.Sub(h.starvedAt) < hungryFor
-}
-
-// goal is what the holder should have: its fair share of what all want, and an equal
-// part of half of what nobody wants, so that a burst finds slots here.
-func (h *holder) goal(r *Record, limit int, d limits.Demand) int {
-	wanted := make([]int, len(r.Members))
-	place := 0
-	for i, m := range r.Members {
-		wanted[i] = m.Wanted
-		if m.ID == h.id {
-			place = i
-		}
-	}
-	shares := fairShares(limit, wanted)
-	left := limit
-	for _, s := range shares {
-		left -= s
-	}
-	goal := shares[place] + (left+1)/2/len(shares)
-	if d.Own > 0 {
-		goal = min(goal, d.Own)
-	}
-	return goal
-}
-
-// share is the holder's equal share of the limit.
-func (h *holder) share(r *Record, limit int) int {
-	for i, m := range r.Members {
-		if m.ID == h.id {
-			return equalShares(limit, len(r.Members))[i]
-		}
-	}
-	return 0
-}
-
-// limit is the one in force: the lowest that a member is configured with.
-func (h *holder) limit() int {
-	limit := h.config.Limit
-	for _, m := range h.record.Members {
-		if m.ID != h.id {
-			limit = min(limit, m.Limit)
-		}
-	}
-	return limit
-}
-
 // without is the record without this holder, nil where it is not in it.
 func (h *holder) without(read *Record) *Record {
 	if read == nil || read.member(h.id) == nil {
@@ -477,15 +267,3 @@ func (h *holder) without(read *Record) *Record {
 	}
 	return &r
 }
-
-// wantMore reports whether somebody wants more than he has.
-func wantMore(r *Record) bool {
-	for _, m := range r.Members {
-		if m.Wanted > m.Slots {
-			return true
-		}
-	}
-	return false
-}
-
-func abs(n int) int { return max(n, -n) }

@@ -40,7 +40,8 @@ const LeastTime = time.Second
 const (
 	idlePoll   = 500 * time.Millisecond
 	hungryPoll = 200 * time.Millisecond
-	// owingPoll is while calls run on slots that somebody else is to have.
+	// owingPoll is while calls run on slots that somebody else is to have, and for who waits
+	// for the first part.
 	owingPoll = 100 * time.Millisecond
 	// again is between two looks because calls found no slot, if the last had an effect.
 	again = 20 * time.Millisecond
@@ -180,10 +181,10 @@ func (l *Lease) poll() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := idlePoll
-	if l.holder.scarce || l.holder.newcomer || l.holder.failing || l.holder.hungry(time.Now()) {
+	if l.holder.scarce || l.holder.failing || l.holder.hungry(time.Now()) {
 		p = hungryPoll
 	}
-	if l.holder.scarce && l.holder.owes() {
+	if l.holder.newcomer || l.holder.scarce && l.holder.owes() {
 		p = owingPoll
 	}
 	return min(p, l.o.Time/8)

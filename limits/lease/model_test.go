@@ -130,7 +130,7 @@ type member struct {
 	phase   phase
 	written uint64
 	looked  time.Duration
-	guested bool
+	guested time.Time // the end of what it was bound to as a guest, zero if it was none
 }
 
 type phase int
@@ -265,12 +265,15 @@ func (w *world) calls(m *member) {
 // guest reports whether a member may have one slot above the limit, as documented: others
 // did not know of it as the outage began. It keeps that until it has heard of all.
 func (m *member) guest() bool {
-	if m.holder.outage {
-		m.guested = m.unknown()
-	} else if m.guested && m.known {
-		m.guested = slices.ContainsFunc(m.record.Members, func(o Member) bool { return m.seen[o.ID].silent })
+	switch until := m.part.bound.Until; {
+	case m.holder.outage && m.unknown():
+		m.guested = until
+	case m.holder.outage && !until.Equal(m.guested): // it goes by its share since
+		m.guested = time.Time{}
+	case !m.holder.outage && m.known && !slices.ContainsFunc(m.record.Members, func(o Member) bool { return m.seen[o.ID].silent }):
+		m.guested = time.Time{}
 	}
-	return m.guested && m.part.claim() > 0
+	return !m.guested.IsZero() && m.part.claim() > 0
 }
 
 // failer is a test, of either kind.

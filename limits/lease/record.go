@@ -32,6 +32,9 @@ type Member struct {
 	Wanted int `json:"wanted"`
 	// Limit is the whole, as this member is configured.
 	Limit int `json:"limit"`
+	// Sure says that it has looked at the ledger all the time, or has heard of every other
+	// one since it could not: what stands here is what they may run.
+	Sure bool `json:"sure,omitempty"`
 }
 
 // member finds an entry, nil for none.

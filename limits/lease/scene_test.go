@@ -270,3 +270,108 @@ func TestWhoComesToARestoredRecordWaits(t *testing.T) {
 		t.Errorf("it has %d in the end", n)
 	}
 }
+
+// Who comes in the moment in which the ledger is back finds what was held before it was
+// gone, while the others go by their shares still.
+func TestWhoComesAsTheLedgerComesBackWaits(t *testing.T) {
+	w := scene(10, OutageShare, 2)
+	a, b := w.members[0], w.members[1]
+	w.play(t, 10*time.Second, a, b)
+	w.down = true
+	w.play(t, 10*time.Second, a, b)
+	a.wants, b.wants = 10, 10
+	w.play(t, time.Second, a, b)
+	wantHeld(t, a, 5)
+	wantHeld(t, b, 5)
+	w.down = false
+	w.join()
+	c := w.members[2]
+	c.wants = 10
+	w.play(t, 400*time.Millisecond, c)
+	wantHeld(t, c, 0)
+	w.look(t, a) // it has not heard of b, and says so
+	w.play(t, 400*time.Millisecond, c, a)
+	wantHeld(t, c, 0)
+	w.play(t, 5*time.Second, a, b, c)
+	for _, m := range w.members {
+		if n := m.part.allowed(); n < 3 {
+			t.Errorf("%s has %d in the end", m.id, n)
+		}
+	}
+}
+
+// Who comes when nothing is wrong is told so by the first who looks, once.
+func TestWhoComesIsToldThatAllIsWell(t *testing.T) {
+	w := scene(10, OutageShare, 2)
+	a, b := w.members[0], w.members[1]
+	w.play(t, 10*time.Second, a, b)
+	w.fresh(t, a, a, b)
+	w.join()
+	c := w.members[2]
+	w.look(t, c)
+	wantHeld(t, c, 0)
+	before := w.ledger.writes
+	for range 3 {
+		w.look(t, a)
+	}
+	if n := w.ledger.writes - before; n != 1 {
+		t.Errorf("it has been told %d times", n)
+	}
+	w.look(t, c)
+	if n := c.part.allowed(); n < 1 {
+		t.Errorf("it has %d", n)
+	}
+}
+
+// Who finds nobody but the dead waits no longer than those who live would need to come,
+// unless it was there in an outage.
+func TestWhoComesDoesNotWaitForTheDead(t *testing.T) {
+	w := scene(10, OutageShare, 1)
+	w.play(t, 10*time.Second, w.members[0])
+	w.members = nil
+	w.join()
+	b := w.members[0]
+	w.play(t, youngFor, b)
+	wantHeld(t, b, 0)
+	w.play(t, 200*time.Millisecond, b)
+	if n := b.part.allowed(); n < 1 {
+		t.Errorf("it has %d", n)
+	}
+}
+
+// Who began in an outage waits until it has heard of all: who is stopped as the ledger
+// comes back has a share still.
+func TestWhoCameInAnOutageWaitsForAll(t *testing.T) {
+	w := scene(10, OutageShare, 2)
+	a, b := w.members[0], w.members[1]
+	w.play(t, 10*time.Second, a, b)
+	w.down = true
+	w.play(t, 10*time.Second, a, b)
+	a.wants, b.wants = 10, 10
+	w.join()
+	c := w.members[2]
+	c.wants = 10
+	w.play(t, time.Second, a, b, c)
+	w.down = false
+	w.play(t, 3*time.Second, a, c) // b is stopped
+	wantHeld(t, b, 5)
+	wantHeld(t, c, 1)
+}
+
+// Who comes as a record is lost, and was about to make one when another restored it, waits
+// for those who are in it: they may have more than he knew.
+func TestWhoComesAsARecordIsLostWaits(t *testing.T) {
+	w, a, b := sceneOfALostRecord(t)
+	w.join()
+	c := w.members[2]
+	c.wants = 10
+	w.step(c)
+	w.step(c)
+	w.look(t, a)
+	if w.step(c); c.phase != idle {
+		t.Fatal("it has made a record beside the one that is there")
+	}
+	w.play(t, 400*time.Millisecond, c)
+	wantHeld(t, c, 0)
+	w.play(t, 10*time.Second, a, b, c)
+}

@@ -1,0 +1,163 @@
+package lease
+
+import (
+	"crypto/rand"
+	"time"
+)
+
+// sighting is when a beat was first seen.
+type sighting struct {
+	beat uint64
+	at   time.Time
+	// silent: not heard of since the ledger can be reached again.
+	silent bool
+	// unaware: not heard of since this holder is in the record.
+	unaware bool
+	// told: it can read here that there is no outage.
+	told bool
+}
+
+// look notes that the ledger is looked at, whether it can be reached or not.
+func (h *holder) look(at time.Time) {
+	last := h.read
+	if h.failing {
+		last = h.tried
+	}
+	gap := at.Sub(last)
+	switch {
+	case !h.known || gap <= h.portion(renewPart):
+	case h.failing && last.Sub(h.failedFrom) >= h.portion(noticedPart):
+		// The others have lost the ledger too, and wait for whom they knew when it is back.
+		h.stale = h.stale || gap > h.portion(ownPart)
+	default:
+		h.stale = h.stale || at.Sub(h.wrote) > h.portion(ownPart)
+	}
+}
+
+// unknown reports whether others may not count on this holder having a share: it has never
+// been in the record, it was given up, or they have not looked since it came.
+func (h *holder) unknown() bool {
+	if !h.known || h.stale {
+		return true
+	}
+	for _, m := range h.record.Members {
+		if h.seen[m.ID].unaware {
+			return true
+		}
+	}
+	return false
+}
+
+// reconcile makes of the record that was read the one to go on from. A record that this
+// holder knew, and that is gone or was set back, is restored from memory: what others
+// held then, they may still count on.
+func (h *holder) reconcile(at time.Time, read *Record, revision uint64) Record {
+	r := Record{}
+	if read != nil {
+		r = *read
+		r.Members = append([]Member(nil), read.Members...)
+	}
+	if !h.known {
+		if read == nil {
+			r.Epoch, r.Young = rand.Text(), true
+		}
+		if h.came.IsZero() {
+			h.newcomer, h.came = true, at
+		}
+		if r.Young && h.youngFrom.IsZero() {
+			h.youngFrom = at
+		}
+		return r
+	}
+	if read != nil && r.Epoch == h.record.Epoch && revision >= h.revision {
+		switch {
+		case !r.Young:
+			h.youngFrom = time.Time{}
+		case h.youngFrom.IsZero():
+			h.youngFrom = at
+		}
+		return r
+	}
+	// Others may have had more than this holder knows of, and restore it in a moment.
+	h.lost = true
+	if read == nil || r.Epoch == h.record.Epoch { // else somebody has begun to restore it
+		r.Epoch = rand.Text()
+	}
+	for _, m := range h.record.Members {
+		if r.member(m.ID) == nil {
+			r.put(m)
+		}
+		if m.ID != h.id {
+			h.seen[m.ID] = sighting{beat: r.member(m.ID).Beat, at: at, silent: true}
+		}
+	}
+	h.confirmed = false
+	return r
+}
+
+// sight notes when each beat was first seen.
+func (h *holder) sight(at time.Time, r *Record) {
+	if h.blind {
+		h.confirmed = false
+	}
+	sure := false
+	for _, m := range r.Members {
+		s, ok := h.seen[m.ID]
+		switch {
+		case !ok:
+			// Who begins to look knows of no outage, but there may just have been one.
+			s = sighting{beat: m.Beat, at: at, silent: h.blind || h.newcomer}
+		case s.beat != m.Beat:
+			// Unless this holder has written since, that may have been sent long before it
+			// arrived, by one who goes by its share meanwhile.
+			s = sighting{beat: m.Beat, at: at, silent: (s.silent || h.blind) && !h.confirmed}
+			sure = sure || m.Sure && h.confirmed && m.ID != h.id
+		case h.blind:
+			// It could not renew its lease either, and may go on at its share.
+			s.at, s.silent = at, true
+		}
+		h.seen[m.ID] = s
+	}
+	for id := range h.seen {
+		if r.member(id) == nil {
+			delete(h.seen, id)
+		}
+	}
+	h.blind = false
+	if h.newcomer && sure {
+		h.believe()
+	}
+}
+
+// believe takes what the record says of each for what it may run.
+func (h *holder) believe() {
+	for id, s := range h.seen {
+		s.silent = false
+		h.seen[id] = s
+	}
+}
+
+// awaited reports whether somebody has just come who has not been told whether there was an
+// outage. The first entry is written before anything is held.
+func (h *holder) awaited(r *Record) bool {
+	for _, m := range r.Members {
+		if m.ID != h.id && m.Beat == 1 && !h.seen[m.ID].told {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *holder) alive(at time.Time, id string) bool {
+	return at.Sub(h.seen[id].at) < h.portion(othersPart)
+}
+
+func (h *holder) beat(own *Member) uint64 {
+	if own != nil {
+		return own.Beat + 1
+	}
+	if m := h.record.member(h.id); m != nil {
+		return m.Beat + 1
+	}
+	return 1
+}
