@@ -176,15 +176,20 @@ func (p *prometheus) run(t testing.TB, target boardTarget, expr string, from, to
 	return data.Result
 }
 
-// values executes label_values(series, label) over a time.
-func (p *prometheus) values(t testing.TB, query string, from, to time.Time) []string {
+// labelValues takes a variable's query apart: label_values(selector, label).
+func labelValues(t testing.TB, query string) (selector, label string) {
 	t.Helper()
-	selector, label, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(query, "label_values("), ")"), "}, ")
-	if ok {
-		selector += "}"
-	} else if selector, label, ok = strings.Cut(selector, ", "); !ok {
+	inner, ok := strings.CutPrefix(strings.TrimSuffix(query, ")"), "label_values(")
+	end := strings.LastIndex(inner, ", ")
+	if !ok || end < 0 {
 		t.Fatalf("%s is not label_values(series, label)", query)
 	}
+	return inner[:end], inner[end+2:]
+}
+
+// values gives the values of a label that series have, over a time.
+func (p *prometheus) values(t testing.TB, selector, label string, from, to time.Time) []string {
+	t.Helper()
 	var found []string
 	if err := p.ask("/api/v1/label/"+label+"/values", url.Values{"match[]": {selector}, "start": {seconds(from)}, "end": {seconds(to)}}, &found); err != nil {
 		t.Fatalf("Prometheus: %v", err)

@@ -41,12 +41,20 @@ func TestDashboards(t *testing.T) {
 		})
 	}
 	to := time.Now()
+	list := everythingShown(t, f.prometheus)
 	t.Run("variables", func(t *testing.T) { f.variables(t, from, to) })
 	t.Run("annotations", func(t *testing.T) { f.annotations(t, from, to) })
 	t.Run("panels", func(t *testing.T) { f.panels(t, from, to) })
 	t.Run("exemplars", func(t *testing.T) { f.exemplars(t, f.loaded, to) })
 	t.Run("rules", f.rules)
 	t.Run("alerts", f.alerts)
+	t.Run("data", func(t *testing.T) {
+		for _, where := range f.prometheus.lost(t, list, from, to) {
+			t.Errorf("%s has no data", where)
+		}
+		t.Logf("%d queries and rules have data", len(list))
+	})
+	t.Run("renamed", func(t *testing.T) { f.renamed(t, list, from, to) })
 }
 
 // figures compares what panels show with what the load generator counted.
@@ -122,7 +130,8 @@ func (f *fleet) variables(t *testing.T, from, to time.Time) {
 				continue
 			}
 			for _, c := range []choice{all().with("function", "cart"), all().with("job", "shop").with("namespace", "shop").with("function", "cart")} {
-				found := f.prometheus.values(t, c.in(t, v.Query), from, to)
+				selector, label := labelValues(t, v.Query)
+				found := f.prometheus.values(t, c.in(t, selector), label, from, to)
 				if len(found) == 0 {
 					t.Errorf("%s: %s with %v gives nothing: %s", b.Title, v.Name, c, v.Query)
 				}
@@ -133,7 +142,8 @@ func (f *fleet) variables(t *testing.T, from, to time.Time) {
 		}
 		// A version chosen leaves the one instance that has it.
 		instances := b.Templating.List[len(b.Templating.List)-1]
-		if found := f.prometheus.values(t, all().with("function", "cart").with("version", "v2").in(t, instances.Query), from, to); len(found) != 1 {
+		selector, label := labelValues(t, instances.Query)
+		if found := f.prometheus.values(t, all().with("function", "cart").with("version", "v2").in(t, selector), label, from, to); len(found) != 1 {
 			t.Errorf("%s: version v2 runs on %v, want one instance", b.Title, found)
 		}
 	}
@@ -176,24 +186,16 @@ var legendLabel = regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
 
 // panels executes every target of every panel: all functions at once on the fleet's
 // dashboard, one after the other on the function's. Each target gives a series for
-// the one, and for one of the others at least; no series is without a number, and each
-// has the labels that its legend names.
+// one of them at least; no series is without a number, and each has the labels that its
+// legend names.
 func (f *fleet) panels(t *testing.T, from, to time.Time) {
-	functions := map[string][]string{
-		"weir-fleet.json":    {""},
-		"weir-function.json": {"counted", "cart", "report", "flaky", "down", "leaving", "restarted", "shared"},
-		"weir-async.json":    {"mail", "queueless"},
-	}
 	var out []recorded
-	for name, chosen := range functions {
+	for name, chosen := range chosenOn() {
 		b := readBoard(t, name)
 		for _, p := range b.Panels {
 			with := map[string]int{} // series by target, over all functions
 			for _, function := range chosen {
-				c := all()
-				if function != "" {
-					c = c.with("function", function)
-				}
+				c := choose(function)
 				r := recorded{Board: b.UID, Panel: p.ID, Function: function, From: from.UnixMilli(), To: to.UnixMilli()}
 				for _, target := range p.Targets {
 					found := f.prometheus.run(t, target, c.in(t, target.Expr), from, to)
@@ -271,38 +273,27 @@ func (f *fleet) exemplars(t *testing.T, from, to time.Time) {
 
 // rules asks Prometheus how each rule fared.
 func (f *fleet) rules(t *testing.T) {
-	var data struct {
-		Groups []struct {
-			Rules []struct{ Name, Type, Query, Health, LastError string }
+	loaded := f.prometheus.rules(t)
+	for _, r := range loaded {
+		if r.Health != "ok" || r.LastError != "" {
+			t.Errorf("%s is %s: %s", r.Name, r.Health, r.LastError)
 		}
-	}
-	if err := f.prometheus.ask("/api/v1/rules", nil, &data); err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for _, g := range data.Groups {
-		for _, r := range g.Rules {
-			n++
-			if r.Health != "ok" || r.LastError != "" {
-				t.Errorf("%s is %s: %s", r.Name, r.Health, r.LastError)
-			}
-			if r.Type != "recording" {
-				continue
-			}
-			found := f.prometheus.run(t, boardTarget{Instant: true}, r.Name, time.Time{}, time.Now())
-			if len(found) == 0 {
-				t.Errorf("%s records nothing: %s", r.Name, r.Query)
-			}
-			for _, s := range found {
-				f.judge(t, board{Title: "rules"}, boardPanel{Title: r.Name}, boardTarget{}, s)
-				if s.Metric["function"] == "" || s.Metric["job"] == "" {
-					t.Errorf("%s cannot say of what: %v", r.Name, s.Metric)
-				}
+		if r.Type != "recording" {
+			continue
+		}
+		found := f.prometheus.run(t, boardTarget{Instant: true}, r.Name, time.Time{}, time.Now())
+		if len(found) == 0 {
+			t.Errorf("%s records nothing: %s", r.Name, r.Query)
+		}
+		for _, s := range found {
+			f.judge(t, board{Title: "rules"}, boardPanel{Title: r.Name}, boardTarget{}, s)
+			if s.Metric["function"] == "" || s.Metric["job"] == "" {
+				t.Errorf("%s cannot say of what: %v", r.Name, s.Metric)
 			}
 		}
 	}
-	if n < 20 {
-		t.Errorf("Prometheus has %d rules", n)
+	if len(loaded) < 20 {
+		t.Errorf("Prometheus has %d rules", len(loaded))
 	}
 }
 

@@ -3,10 +3,12 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +22,7 @@ import (
 // fleet is every function of the proof, each with a kind of trouble.
 type fleet struct {
 	prometheus   *prometheus
+	renaming     *prometheus // sees the same, with the metrics of underOtherNames renamed
 	alertmanager *alertmanager
 	loaded       time.Time // since when the load is steady
 
@@ -70,11 +73,16 @@ type scraped struct {
 	addrs          []string
 }
 
-func startFleetPrometheus(t testing.TB, a *alertmanager, jobs []scraped) *prometheus {
+// startFleetPrometheus has the rules loaded. It tells a of alerts, where there is one,
+// and stores renamed metrics as renamed_ and their name.
+func startFleetPrometheus(t testing.TB, a *alertmanager, jobs []scraped, renamed ...string) *prometheus {
 	t.Helper()
 	var config strings.Builder
 	fmt.Fprintf(&config, "global: {evaluation_interval: 1s, scrape_interval: 1s, scrape_timeout: 1s}\nrule_files: [%q]\n", rulesInHaste(t))
-	fmt.Fprintf(&config, "alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}\nscrape_configs:\n", a.addr)
+	if a != nil {
+		fmt.Fprintf(&config, "alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}\n", a.addr)
+	}
+	config.WriteString("scrape_configs:\n")
 	for _, j := range jobs {
 		targets, err := json.Marshal(j.addrs)
 		if err != nil {
@@ -85,6 +93,10 @@ func startFleetPrometheus(t testing.TB, a *alertmanager, jobs []scraped) *promet
 			labels = fmt.Sprintf(", labels: {namespace: %s}", j.namespace)
 		}
 		fmt.Fprintf(&config, "- job_name: %s\n  static_configs: [{targets: %s%s}]\n", j.job, targets, labels)
+		if len(renamed) > 0 {
+			fmt.Fprintf(&config, "  metric_relabel_configs: [{source_labels: [__name__], regex: %s, target_label: __name__, replacement: renamed_$1}]\n",
+				"("+strings.Join(renamed, "|")+")")
+		}
 	}
 	return startPrometheusWith(t, config.String())
 }
@@ -122,7 +134,7 @@ func startFleet(t *testing.T) *fleet {
 		sharedWeirs = append(sharedWeirs, start(t, "--upstream="+cart.url(), "--function=shared", "--function-max-inflight=4", "--account=proof", "--nats-url="+nats.ClientURL()))
 	}
 
-	f.prometheus = startFleetPrometheus(t, f.alertmanager, []scraped{
+	jobs := []scraped{
 		{"counted", "", []string{countedWeir.metrics}},
 		{"shop", "shop", []string{cartWeirs[0].metrics, cartWeirs[1].metrics, reportWeir.metrics}},
 		{"flaky", "edge", []string{flakyWeir.metrics}},
@@ -132,7 +144,9 @@ func startFleet(t *testing.T) *fleet {
 		{"mail", "edge", []string{mailWeir.metrics}},
 		{"queueless", "edge", []string{queuelessWeir.metrics}},
 		{"shared", "edge", []string{sharedWeirs[0].metrics, sharedWeirs[1].metrics}},
-	})
+	}
+	f.prometheus = startFleetPrometheus(t, f.alertmanager, jobs)
+	f.renaming = startFleetPrometheus(t, nil, jobs, slices.Sorted(maps.Keys(underOtherNames))...)
 	for _, w := range []*weir{countedWeir, cartWeirs[0], cartWeirs[1], reportWeir, flakyWeir, leavingWeir, restartedWeir} {
 		w.awaitReady(t)
 	}
