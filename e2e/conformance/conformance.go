@@ -69,6 +69,9 @@ type Case struct {
 	With Settings
 	// ClientCA makes weir demand certificates of its clients (TLS carriers only).
 	ClientCA bool
+	// Alone is for cases that need a weir which has served nobody else: they look at
+	// what others leave behind (memory, connections, figures that remember), or end it.
+	Alone bool
 	// RunsOn is for cases in which weir gives a request up while the function
 	// goes on with it, so that the function may see more at once than the limit.
 	// In all others the harness asserts that it does not.
@@ -92,21 +95,28 @@ func Cases() []Case {
 		responseCases(),
 		truncationCases(),
 		streamCases(),
-		retryCases(),
-		upstreamCases(),
+		alone(retryCases()),
+		alone(upstreamCases()),
 		timeoutCases(),
 		clientCases(),
 		upgradeCases(),
-		http2Cases(),
+		alone(http2Cases()),
 		grpcCases(),
-		limiterCases(),
-		waitCases(),
-		callerCases(),
-		meterCases(),
-		drainCases(),
-		probeCases(),
-		tlsCases(),
+		alone(limiterCases()),
+		alone(waitCases()),
+		alone(callerCases()),
+		alone(meterCases()),
+		alone(drainCases()),
+		alone(probeCases()),
+		alone(tlsCases()),
 	)
+}
+
+func alone(cases []Case) []Case {
+	for i := range cases {
+		cases[i].Alone = true
+	}
+	return cases
 }
 
 // Expected is a case that an engine is known to fail.
@@ -130,6 +140,17 @@ func Run(t *testing.T, launcher Launcher, carriers []Carrier, expected []Expecte
 	if err != nil {
 		t.Fatalf("conformance: making certificates: %v", err)
 	}
+	var keys []string
+	for _, c := range cases {
+		for _, carrier := range carriers {
+			_, fails := expectation(expected, c.Name, carrier)
+			if slices.Contains(c.carriers(), carrier) && c.shares() && !fails {
+				keys = append(keys, c.venueKey(carrier))
+			}
+		}
+	}
+	venues := newVenues(keys)
+	t.Cleanup(func() { venues.close(t) })
 	for _, c := range cases {
 		if !slices.ContainsFunc(c.carriers(), func(carrier Carrier) bool { return slices.Contains(carriers, carrier) }) {
 			continue
@@ -141,13 +162,16 @@ func Run(t *testing.T, launcher Launcher, carriers []Carrier, expected []Expecte
 					continue
 				}
 				t.Run(carrier.Name, func(t *testing.T) {
-					t.Parallel()
-					play := func(t testing.TB) { c.play(t, launcher, certs, carrier) }
 					if reason, ok := expectation(expected, c.Name, carrier); ok {
-						mustFail(t, reason, play)
+						mustFail(t, reason, func(t testing.TB) { c.play(t, newStage(t, &c, launcher, certs, carrier)) })
 						return
 					}
-					play(t)
+					if c.shares() {
+						c.play(t, venues.take(t, &c, launcher, certs, carrier))
+						return
+					}
+					t.Parallel()
+					c.play(t, newStage(t, &c, launcher, certs, carrier))
 				})
 			}
 		})
@@ -217,10 +241,8 @@ func (c *Case) carriers() []Carrier {
 	return c.Over
 }
 
-// play sets the stage for one case over one carrier, runs it, and then asserts
-// what must hold after every case.
-func (c *Case) play(t testing.TB, launcher Launcher, certs *certificates, carrier Carrier) {
-	s := newStage(t, c, launcher, certs, carrier)
+// play runs a case over one carrier, and then asserts what must hold after every case.
+func (c *Case) play(t testing.TB, s *Stage) {
 	c.Run(t, s)
 	if t.Failed() {
 		return
@@ -233,6 +255,7 @@ func (c *Case) play(t testing.TB, launcher Launcher, certs *certificates, carrie
 func eventually(t testing.TB, what string, cond func() (ok bool, saw string)) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
+	pause := 5 * time.Millisecond
 	for {
 		ok, saw := cond()
 		if ok {
@@ -241,7 +264,9 @@ func eventually(t testing.TB, what string, cond func() (ok bool, saw string)) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: did not come to hold within %v: %s", what, patience, saw)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(pause)
+		// To ask weir costs it more than most cases do.
+		pause = min(2*pause, 40*time.Millisecond)
 	}
 }
 

@@ -361,7 +361,7 @@ func hopByHopCases() []Case {
 		},
 		{
 			Name: "forwards/on a kept connection after the client closes its own",
-			Over: http1Carriers,
+			Over: http1Carriers, Alone: true,
 			Run: func(t testing.TB, s *Stage) {
 				for range 5 {
 					c := s.Dial(t)

@@ -117,6 +117,14 @@ func (f *Function) Handle(path string, h http.HandlerFunc) {
 	f.handlers[path] = h
 }
 
+// forget makes the function as it was when nobody had asked it for anything.
+func (f *Function) forget() {
+	f.mu.Lock()
+	f.handlers, f.seen, f.conns = map[string]http.HandlerFunc{}, nil, 0
+	f.mu.Unlock()
+	f.reset()
+}
+
 // Seen returns the requests that reached the function, in order of arrival.
 func (f *Function) Seen() []Seen {
 	f.mu.Lock()

@@ -75,6 +75,7 @@ type Instance struct {
 	Race bool
 
 	anyCode bool // the case does not care for the exit code
+	shared  bool // others have played on it, or will
 	cmd     *exec.Cmd
 	log     *logBook
 	exited  chan struct{} // closed once the process has ended
@@ -168,19 +169,27 @@ func (in *Instance) stop(t testing.TB) {
 	} else if code != 0 && !in.anyCode {
 		t.Errorf("weir ended with code %d, want 0", code)
 	}
+	in.wantNoFault(t)
+	if t.Failed() {
+		t.Logf("weir %s said:\n%s", strings.Join(in.cmd.Args[1:], " "), in.Log())
+	}
+}
+
+// wantNoFault asserts that weir has not said that there is a fault in it.
+func (in *Instance) wantNoFault(t testing.TB) {
 	log := in.Log()
 	for _, fault := range []string{"DATA RACE", "panic: ", "panic serving", "superfluous response.WriteHeader"} {
 		if strings.Contains(log, fault) {
 			t.Errorf("weir's log holds %q", fault)
 		}
 	}
-	if t.Failed() {
-		t.Logf("weir %s said:\n%s", strings.Join(in.cmd.Args[1:], " "), log)
-	}
 }
 
 // Signal sends weir a signal.
 func (in *Instance) Signal(t testing.TB, sig os.Signal) {
+	if in.shared {
+		t.Fatal("a case that sends weir signals has to be Alone")
+	}
 	if err := in.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Errorf("sending %v to weir: %v", sig, err)
 	}
@@ -215,13 +224,16 @@ func (in *Instance) Wait() (code int, ok bool) {
 	return in.code, false
 }
 
-// Log returns what weir wrote to its standard output and error so far.
+// Log returns what weir wrote to its standard output and error since the case began.
 func (in *Instance) Log() string { return in.log.String() }
 
 // Memory returns a figure of /proc/PID/status in bytes: VmRSS, resident now, or
 // VmHWM, the most that ever was.
 func (in *Instance) Memory(t testing.TB, figure string) int64 {
 	t.Helper()
+	if in.shared {
+		t.Fatal("a case that measures weir's memory has to be Alone")
+	}
 	if runtime.GOOS != "linux" {
 		t.Skipf("weir's memory is read from /proc, which %s has not", runtime.GOOS)
 	}
@@ -297,6 +309,13 @@ func (l *logBook) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.Write(p)
+}
+
+// turnPage forgets what has been said so far.
+func (l *logBook) turnPage() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Reset()
 }
 
 func (l *logBook) port(name string) string {

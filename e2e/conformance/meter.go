@@ -56,3 +56,10 @@ func (m *Meter) Count() Count {
 	m.advance()
 	return Count{Current: m.current, Highest: m.highest, Begun: m.begun, Ended: m.ended, Integral: m.integral}
 }
+
+// reset begins anew, while nothing runs.
+func (m *Meter) reset() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.highest, m.begun, m.ended, m.integral = 0, 0, 0, 0
+}

@@ -20,7 +20,7 @@ type Sample struct {
 // probeClient talks to the metrics port: a connection each, so that none is left.
 var probeClient = &http.Client{
 	Timeout:       patience,
-	Transport:     &http.Transport{DisableKeepAlives: true, Protocols: http1Only()},
+	Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true, Protocols: http1Only()},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
@@ -54,15 +54,26 @@ func (s *Stage) probe(path string) (status int, body string, err error) {
 // Samples scrapes weir.
 func (s *Stage) Samples(t testing.TB) []Sample {
 	t.Helper()
-	status, body := s.Probe(t, "/metrics")
+	samples, err := s.scrape()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return samples
+}
+
+func (s *Stage) scrape() ([]Sample, error) {
+	status, body, err := s.probe("/metrics")
+	if err != nil {
+		return nil, err
+	}
 	if status != http.StatusOK {
-		t.Fatalf("/metrics answers %d: %.300q", status, body)
+		return nil, fmt.Errorf("/metrics answers %d: %.300q", status, body)
 	}
 	samples, err := parseSamples(body)
 	if err != nil {
-		t.Fatalf("/metrics: %v", err)
+		return nil, fmt.Errorf("/metrics: %w", err)
 	}
-	return samples
+	return since(samples, s.before), nil
 }
 
 // Metric scrapes weir and sums the samples of that name whose labels include the
@@ -102,11 +113,7 @@ func total(samples []Sample, name string, labels ...string) (float64, error) {
 func (s *Stage) awaitMetric(t testing.TB, want float64, name string, labels ...string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%s%v = %v", name, labels, want), func() (bool, string) {
-		_, body, err := s.probe("/metrics")
-		if err != nil {
-			return false, err.Error()
-		}
-		samples, err := parseSamples(body)
+		samples, err := s.scrape()
 		if err != nil {
 			return false, err.Error()
 		}
@@ -115,6 +122,23 @@ func (s *Stage) awaitMetric(t testing.TB, want float64, name string, labels ...s
 			return false, err.Error()
 		}
 		return got == want, fmt.Sprintf("it is %v", got)
+	})
+}
+
+// awaitNothingRuns polls until weir has nothing in flight and nobody who waits.
+func (s *Stage) awaitNothingRuns(t testing.TB) {
+	t.Helper()
+	eventually(t, "nothing running or waiting", func() (bool, string) {
+		samples, err := s.scrape()
+		if err != nil {
+			return false, err.Error()
+		}
+		for _, gauge := range []string{"weir_inflight_requests", "weir_waiting_requests", "weir_running_instances"} {
+			if got, err := total(samples, gauge); err != nil || got != 0 {
+				return false, fmt.Sprintf("%s is %v (%v)", gauge, got, err)
+			}
+		}
+		return true, ""
 	})
 }
 

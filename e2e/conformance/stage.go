@@ -23,6 +23,7 @@ type Stage struct {
 	// Origin is set where the bytes are scripted, and behind Nothing once opened.
 	Origin *Origin
 
+	before   []Sample // what weir had counted when the case began, where it had served others
 	certs    *certificates
 	limit    int // 0 is unlimited
 	reserved *reservedPort
@@ -54,22 +55,23 @@ func (s *Stage) hangUp() {
 	s.closeClients()
 }
 
-// limitOf gives the limit that settings ask for; weir's default is 100.
-func limitOf(settings Settings) (int, error) {
-	v, ok := settings.Flags["max-inflight"]
+// limit is what the case asks for; weir's default is 100.
+func (c *Case) limit(t testing.TB) int {
+	t.Helper()
+	v, ok := c.With.Flags["max-inflight"]
 	if !ok {
-		return 100, nil
+		return 100
 	}
-	return strconv.Atoi(v)
+	limit, err := strconv.Atoi(v)
+	if err != nil {
+		t.Fatalf("case %q: max-inflight: %v", c.Name, err)
+	}
+	return limit
 }
 
 func newStage(t testing.TB, c *Case, launcher Launcher, certs *certificates, carrier Carrier) *Stage {
 	t.Helper()
-	limit, err := limitOf(c.With)
-	if err != nil {
-		t.Fatalf("case %q: max-inflight: %v", c.Name, err)
-	}
-	s := &Stage{Carrier: carrier, certs: certs, limit: limit}
+	s := &Stage{Carrier: carrier, certs: certs, limit: c.limit(t)}
 	var upstream string
 	switch c.Behind {
 	case FunctionHTTP:
@@ -108,9 +110,10 @@ func (s *Stage) assertQuiet(t testing.TB, c *Case) {
 	t.Helper()
 	s.hangUp()
 	if !s.Weir.Exited() {
-		for _, gauge := range []string{"weir_inflight_requests", "weir_waiting_requests", "weir_running_instances"} {
-			s.awaitMetric(t, 0, gauge)
-		}
+		s.awaitNothingRuns(t)
+	}
+	if c.shares() {
+		s.Function.awaitIdle(t)
 	}
 	if s.Function != nil && s.limit > 0 && !c.RunsOn {
 		if n := s.Function.Count().Highest; n > s.limit {

@@ -64,9 +64,7 @@ func storm(t testing.TB, s *Stage, wild bool) {
 	}
 	clients.Wait()
 	s.closeClients()
-	for _, gauge := range []string{"weir_inflight_requests", "weir_waiting_requests", "weir_running_instances"} {
-		s.awaitMetric(t, 0, gauge)
-	}
+	s.awaitNothingRuns(t)
 	s.Function.awaitIdle(t)
 	full(t, s)() // every slot can still be had
 	eventually(t, "weir's descriptors back to what they were", func() (bool, string) {

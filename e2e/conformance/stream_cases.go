@@ -104,7 +104,7 @@ func streamCases() []Case {
 			},
 		},
 		{
-			Name: "streams/a large upload in bounded memory",
+			Name: "streams/a large upload in bounded memory", Alone: true,
 			Over: []Carrier{H1, H2C},
 			Run: func(t testing.TB, s *Stage) {
 				bounded(t, s, func() {
@@ -116,7 +116,7 @@ func streamCases() []Case {
 			},
 		},
 		{
-			Name: "streams/a large download in bounded memory",
+			Name: "streams/a large download in bounded memory", Alone: true,
 			Over: []Carrier{H1, H2C},
 			Run: func(t testing.TB, s *Stage) {
 				s.Function.Handle("/down", func(w http.ResponseWriter, _ *http.Request) {
@@ -133,7 +133,7 @@ func streamCases() []Case {
 			},
 		},
 		{
-			Name: "streams/a download that nobody reads stops the function",
+			Name: "streams/a download that nobody reads stops the function", Alone: true,
 			Over: []Carrier{H1, H2C},
 			Run: func(t testing.TB, s *Stage) {
 				sent := make(chan int64, 1)
