@@ -108,6 +108,14 @@ test-plugin: $(TOOLS)/gotest $(TOOLS)/staticcheck ## the Grafana data source as 
 	cd dashboards/plugin && $(CURDIR)/$(TOOLS)/gotest -count=1 ./frontend -answers=$(CURDIR)/bin/plugin/answers -out=$(CURDIR)/bin/plugin/pictures
 	@echo "the pictures are in bin/plugin/pictures"
 
+# What a Collector links is compiled here alone.
+.PHONY: test-traces
+test-traces: $(TOOLS)/gotest $(TOOLS)/staticcheck ## weir's spans through a real OpenTelemetry Collector, which refuses some and is started anew
+	go -C e2e/collector mod tidy -diff
+	go -C e2e/collector vet .
+	cd e2e/collector && $(CURDIR)/$(TOOLS)/staticcheck .
+	cd e2e/collector && $(CURDIR)/$(TOOLS)/gotest -count=1 .
+
 .PHONY: check
 check: ## everything that has to pass, as CI runs it
 	@$(MAKE) --no-print-directory check-format

@@ -115,6 +115,9 @@ func (r *Request) recordCall(e *Ended, parent trace.SpanContext, attempt int) {
 	}
 	if attempt > 0 {
 		attrs = append(attrs, attrAttempt.Int(attempt))
+		if attempt > 1 {
+			attrs = append(attrs, semconv.HTTPRequestResendCount(attempt-1))
+		}
 	}
 	s := r.start(parent, r.call, methodName(e.Method), trace.SpanKindClient, e.Called, attrs)
 	if e.FunctionStatus >= 400 || e.Error != "" && e.Origin != "client" {
