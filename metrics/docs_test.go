@@ -51,7 +51,10 @@ Reasons of ` + "`weir_throttles_total`" + `: ` + reasons() + `.
 | weir's own errors | ` + "`sum(rate(weir_requests_total{origin=\"weir\"}[5m]))`" + ` |
 
 With ` + "`--metrics-compat openfaas`" + ` of-watchdog's ` + "`http_requests_total`, `http_request_duration_seconds` and `http_requests_in_flight`" + `
-are exported beside them; refused requests count there, as they did.
+are exported beside them; refused requests count there, as they did. Functions may invent
+statuses, and clients methods, so that a label's values are bounded: ` + "`code`" + ` is a status that IANA
+has registered or 499 (the client has left), else its class (` + "`5xx`" + `), and ` + "`other`" + ` beyond 599; ` + "`method`" + `
+is ` + "`OTHER`" + ` where RFC 9110 and RFC 5789 do not have it.
 `)
 	const file = "../docs/metrics.md"
 	if *update {

@@ -204,6 +204,43 @@ func TestOpenFaaSNamesCountRefusedRequestsAndBoundTheMethod(t *testing.T) {
 	}
 }
 
+// TestOpenFaaSSeriesAreBounded: a function may invent statuses, a client methods.
+func TestOpenFaaSSeriesAreBounded(t *testing.T) {
+	m, _ := newMetrics(t, true)
+	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "BREW", "get", "PURGE"}
+	for status := range 1000 {
+		for _, method := range methods {
+			m.Ended(Request{Status: status, Method: method})
+		}
+	}
+	f := gather(t, m)
+	codes := map[string]float64{}
+	for _, s := range f["http_requests_total"].GetMetric() {
+		for _, l := range s.GetLabel() {
+			if l.GetName() == "code" {
+				codes[l.GetValue()] += s.GetCounter().GetValue()
+			}
+		}
+	}
+	const registered, theirClasses = 62, 5
+	if len(codes) > registered+1+theirClasses+1 {
+		t.Errorf("%d values of code: %v", len(codes), codes)
+	}
+	for _, name := range []string{"http_requests_total", "http_request_duration_seconds"} {
+		if got, most := len(f[name].GetMetric()), 10*len(codes); got > most {
+			t.Errorf("%d series of %s, want %d at most", got, name, most)
+		}
+	}
+	for code, statuses := range map[string]int{"200": 1, "404": 1, "499": 1, "other": 500} {
+		if got, want := codes[code], float64(statuses*len(methods)); got != want {
+			t.Errorf("%v requests with code %q, want %v", got, code, want)
+		}
+	}
+	if codes["5xx"] == 0 || codes["599"] != 0 || codes["418"] == 0 {
+		t.Errorf("%v", codes)
+	}
+}
+
 func TestCountingARequestAllocatesNothing(t *testing.T) {
 	m, _ := newMetrics(t, false)
 	r := Request{Status: 200, Admitted: true, Duration: 20 * time.Millisecond, Upstream: 19 * time.Millisecond}

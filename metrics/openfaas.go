@@ -35,9 +35,22 @@ func newOpenFaaS(r prometheus.Registerer, gate func() limits.Snapshot) *openfaas
 
 func (o *openfaas) ended(method string, status int, took time.Duration) {
 	method = knownMethod(method)
-	code := strconv.Itoa(status)
+	code := knownCode(status)
 	o.total.WithLabelValues(code, method).Inc()
 	o.duration.WithLabelValues(code, method).Observe(took.Seconds())
+}
+
+// knownCode bounds the label's values: functions may answer with any number. Those that
+// IANA has registered are themselves, and so is 499, which weir gives to calls whose client
+// has left; the others are their class.
+func knownCode(status int) string {
+	switch {
+	case http.StatusText(status) != "" || status == 499:
+		return strconv.Itoa(status)
+	case status >= 100 && status <= 599:
+		return strconv.Itoa(status/100) + "xx"
+	}
+	return "other"
 }
 
 // knownMethod bounds the label's values: clients may send any token.
