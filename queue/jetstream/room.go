@@ -30,14 +30,22 @@ func (s *Store) keepMeasure() {
 	for {
 		select {
 		case <-tick.C:
-			ctx, cancel := context.WithTimeout(context.Background(), s.o.WriteTimeout)
-			if err := s.measure(ctx); err != nil && s.Up() == nil {
-				s.o.Log.Warn("the size of the store of asynchronous calls is not to be had", "err", err)
-			}
-			cancel()
+			s.remeasure()
 		case <-s.life.Done():
 			return
 		}
+	}
+}
+
+// remeasure asks once, and tells of a server that does not answer. What is known to be
+// down has been told already.
+func (s *Store) remeasure() {
+	ctx, cancel := context.WithTimeout(context.Background(), s.o.WriteTimeout)
+	defer cancel()
+	if err := s.measure(ctx); err == nil {
+		s.away.over()
+	} else if s.Up() == nil {
+		s.away.noticed(err)
 	}
 }
 

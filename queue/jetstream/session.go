@@ -38,7 +38,7 @@ const maxHeld = 50_000
 
 // openSession connects, starting the server first where it is to be ours, and sees
 // to it that stream and consumers are there.
-func openSession(ctx context.Context, o *Options, n names) (_ *session, err error) {
+func openSession(ctx context.Context, o *Options, n names, away *outage) (_ *session, err error) {
 	s := &session{}
 	s.bundles.init(o.HoldTime)
 	defer func() {
@@ -52,7 +52,7 @@ func openSession(ctx context.Context, o *Options, n names) (_ *session, err erro
 		}
 		s.nc, err = nats.Connect("", nats.InProcessServer(s.server), nats.Name("weir"), nats.NoReconnect())
 	} else {
-		s.nc, err = connect(o)
+		s.nc, err = connect(o, away)
 	}
 	if err != nil && o.URL != "" && !strings.Contains(o.URL, "@") { // which would be followed by a password
 		return nil, fmt.Errorf("jetstream: connecting to %s: %w; does it run, and may it be reached from here?", o.URL, err)
@@ -69,7 +69,7 @@ func openSession(ctx context.Context, o *Options, n names) (_ *session, err erro
 	return s, nil
 }
 
-func connect(o *Options) (*nats.Conn, error) {
+func connect(o *Options, away *outage) (*nats.Conn, error) {
 	options := []nats.Option{
 		nats.Name("weir " + o.Function), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
 		// A write that cannot go out now must not go out later: its caller has had
@@ -77,10 +77,10 @@ func connect(o *Options) (*nats.Conn, error) {
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				o.Log.Warn("connection to NATS lost", "err", err)
+				away.noticed(err) // that it is over is known once the stream answers
 			}
 		}),
-		nats.ReconnectHandler(func(c *nats.Conn) { o.Log.Info("connected to NATS again", "server", c.ConnectedServerName()) }),
+		nats.ReconnectHandler(func(c *nats.Conn) { o.Log.Debug("connected to NATS again", "server", c.ConnectedServerName()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { o.Log.Warn("NATS reports", "err", err) }),
 	}
 	if o.Credentials != "" {

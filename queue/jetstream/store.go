@@ -29,6 +29,7 @@ type Store struct {
 	workers   sync.WaitGroup
 
 	down atomic.Pointer[error]
+	away outage
 	room room
 	// looked is when entries of unknown state were last looked for.
 	looked atomic.Int64
@@ -49,6 +50,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		changes:   line{make(chan *write, maxBatch), maxBatch, maxBatchBytes},
 		committed: make(chan struct{}),
 		searches:  make(chan struct{}, 4),
+		away:      outage{log: o.Log, external: o.URL != ""},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if o.URL == "" {
@@ -57,7 +59,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, err
 		}
 	}
-	opened, err := openSession(ctx, &s.o, s.names)
+	opened, err := openSession(ctx, &s.o, s.names, &s.away)
 	if err == nil {
 		s.session.Store(opened)
 		err = s.measure(ctx)
@@ -203,7 +205,7 @@ const (
 // ours.
 func (s *Store) recover() {
 	since := time.Now()
-	said := ""
+	var said time.Time
 	for {
 		err := s.probe()
 		if err != nil && s.directory != nil {
@@ -216,8 +218,8 @@ func (s *Store) recover() {
 			s.o.Log.Info("the store of asynchronous calls is up again", "after", time.Since(since).Round(time.Millisecond))
 			return
 		}
-		if text := err.Error(); text != said {
-			said = text
+		if time.Since(said) >= sayAgain { // its causes take turns
+			said = time.Now()
 			s.o.Log.Warn("the store of asynchronous calls is still down", "err", err)
 		}
 		timer := time.NewTimer(probeEvery)
@@ -248,7 +250,7 @@ func (s *Store) reopen() error {
 	}
 	ctx, cancel := context.WithTimeout(s.life, startTimeout)
 	defer cancel()
-	opened, err := openSession(ctx, &s.o, s.names)
+	opened, err := openSession(ctx, &s.o, s.names, &s.away)
 	if err != nil {
 		return err
 	}
