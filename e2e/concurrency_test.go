@@ -27,8 +27,9 @@ import (
 // must hold in every interval, and the distance be within 1 % in the quietest of
 // a few.
 const (
-	scrapeInterval = 5 * time.Second
-	intervals      = 6 // at most
+	scrapeInterval = 5 * time.Second // some rounds of the long calls
+	shortInterval  = time.Second     // some hundred of the short ones
+	intervals      = 6               // at most
 	within         = 0.01
 )
 
@@ -77,7 +78,7 @@ func TestMeanConcurrencyOfShortCallsIsExact(t *testing.T) {
 		// Between two scrapes with nothing in flight, every request is in each
 		// account as a whole.
 		load := c.keep(t, 8, callFor(w, time.Millisecond), func(int) time.Duration { return 5 * time.Millisecond })
-		<-time.After(time.Until(from.sent.Add(scrapeInterval)))
+		<-time.After(time.Until(from.sent.Add(shortInterval)))
 		load.stop()
 		w.awaitQuiet(t)
 		to := w.scrape(t)
