@@ -239,7 +239,7 @@ func TestNonReloadableSettings(t *testing.T) {
 		"admin.listen", "admin.tls_cert", "admin.tls_client_ca", "admin.tls_key", "admin.token_file",
 		"async.any_filesystem", "async.dir", "async.enabled", "async.max_store", "async.nats_ca", "async.nats_credentials", "async.nats_replicas", "async.nats_url", "async.webhook_secrets",
 		"client.header_timeout", "client.http_engine", "client.idle_timeout", "client.max_header_bytes", "function.name", "function.version",
-		"limits.account", "limits.lease_time", "limits.nats_ca", "limits.nats_credentials", "limits.nats_replicas", "limits.nats_url",
+		"limits.account", "limits.nats_ca", "limits.nats_credentials", "limits.nats_replicas", "limits.nats_url",
 		"listen", "log.format", "metrics.compat", "metrics.listen", "openfaas", "startup_timeout",
 		"tls.cert", "tls.client_ca", "tls.key",
 		"tracing.attributes", "tracing.ca", "tracing.endpoint", "tracing.headers_file", "tracing.service",

@@ -113,8 +113,8 @@ var settings = []*setting{
 		value: choice(func(c *Config) *OnOutage { return &c.Limits.OnOutage }, string(OutageShare), string(OutageOpen), string(OutageClosed)),
 	},
 	{
-		flag: "lease-time", key: "limits.lease_time", def: "5s", fixed: true,
-		usage: "time after which others may use what a sidecar that died held of the function's and the account's limit; the same for all sidecars",
+		flag: "lease-time", key: "limits.lease_time", def: "5s",
+		usage: "time after which others may use what a sidecar that died held of the function's and the account's limit",
 		value: duration(func(c *Config) *time.Duration { return &c.Limits.LeaseTime }, time.Second),
 	},
 	{

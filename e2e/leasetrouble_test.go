@@ -141,6 +141,17 @@ func TestFunctionsShareTheLimitOfTheirAccount(t *testing.T) {
 	other.must("PATCH", "/v1/limits", `{"account_max_inflight": 8}`)
 	one.must("PATCH", "/v1/limits", `{"account_max_inflight": null}`)
 	awaitHeld(t, "the limit is that of the other now", 8, 0, admins[1])
+
+	// How long a lease outlasts its server, and what then, is changed while it is held.
+	one.must("PATCH", "/v1/limits", `{"lease_time": "1m"}`)
+	other.must("PATCH", "/v1/limits", `{"lease_time": "1s"}`)
+	nats.Shutdown()
+	nats.WaitForShutdown()
+	other.must("PATCH", "/v1/limits", `{"on_outage": "closed"}`)
+	eventually(t, "the short lease has ended", func() (bool, string) {
+		s := sharedLimitOf(t, admins[1])
+		return s.Outage == "closed" && s.Held == 0, fmt.Sprintf("%+v", s)
+	})
 }
 
 // A sidecar that was stopped for longer than its lease lets nobody in on it: what came

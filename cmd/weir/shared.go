@@ -90,7 +90,7 @@ func (s *sharedLimits) configure(c *config.Config) error {
 
 func (s *sharedLimits) with(scope *sharedScope, r *running, c *config.Config) (*running, error) {
 	l := &c.Limits
-	to := lease.Config{Limit: scope.limit(c), OnOutage: lease.OnOutage(l.OnOutage)}
+	to := lease.Config{Limit: scope.limit(c), OnOutage: lease.OnOutage(l.OnOutage), Time: l.LeaseTime}
 	switch {
 	case to.Limit == 0 && r.lease != nil:
 		r.stop()
@@ -115,7 +115,7 @@ func (s *sharedLimits) with(scope *sharedScope, r *running, c *config.Config) (*
 		s.client = client
 	}
 	held, err := lease.New(lease.Options{
-		Name: scope.scope, Store: s.client.Store(scope.name...), Part: scope.part, Time: l.LeaseTime, Config: to, Log: s.log,
+		Name: scope.scope, Store: s.client.Store(scope.name...), Part: scope.part, Config: to, Log: s.log,
 	})
 	if err != nil {
 		return r, err

@@ -95,6 +95,9 @@ func (c *course) act(m *member) {
 	case c.one(c.trouble.pause, "pause"):
 		m.paused, s.resume = true, c.now+time.Duration(c.choose(100, 12_000, "ms"))*time.Millisecond
 	}
+	if c.one(2000, "another lease time") {
+		m.config.Time = c.time()
+	}
 	if c.one(c.trouble.cut, "cut") {
 		m.cut = !m.cut
 	}
@@ -105,16 +108,16 @@ func (c *course) act(m *member) {
 	phase := m.phase
 	held := m.part.bound.Slots
 	c.step(m)
-	wait := 0 // ms
+	wait, most := 0, int(m.shortest(&m.record).Milliseconds()) // ms
 	switch {
 	case phase == idle && m.phase == idle: // it has failed
-		wait = c.choose(200, 900, "again")
+		wait = c.choose(100, min(900, most/5), "again")
 	case m.phase == idle && m.part.starved > s.starved && m.part.bound.Slots > held:
 		wait = 20
 	case m.phase == idle && (m.part.starved > s.starved || m.scarce || m.newcomer):
-		wait = c.choose(150, 250, "hungry")
+		wait = c.choose(min(150, most/10), min(250, most/8), "hungry")
 	case m.phase == idle:
-		wait = c.choose(375, 625, "idle")
+		wait = c.choose(min(375, most/10), min(625, most/8), "idle")
 	default:
 		wait = c.choose(0, 40, "on its way")
 	}

@@ -29,6 +29,9 @@ const (
 type Config struct {
 	Limit    int // of all together, at least 1
 	OnOutage OnOutage
+	// Time is that of a lease, at least LeastTime: what a dead member held is given to
+	// others after it. It need not be the same for all.
+	Time time.Duration
 }
 
 // holder decides what one member takes and gives back. It does no input or output and
@@ -51,9 +54,11 @@ type Config struct {
 //   - what runs on when a bound shrinks or ends stays in the record until it has ended.
 type holder struct {
 	id     string
-	time   time.Duration // of a lease
 	part   Part
 	config Config
+	// time is that of the lease in force: Config.Time, but no longer than what stands in
+	// the record, and than what all others who count on it have read there.
+	time time.Duration
 
 	// The record as last read or written, and when the beat of each other member was
 	// first seen.
@@ -79,7 +84,6 @@ type holder struct {
 	failing    bool
 	failedFrom time.Time // the end of the first attempt that failed since it was read
 	tried      time.Time // the end of the last one
-	blind      bool      // it was not read for so long that there may have been an outage
 	read       time.Time // when it last was
 	// confirmed: a write has succeeded since the ledger can be read again. What another
 	// sent before that, and came late, is refused from then on.
@@ -87,6 +91,7 @@ type holder struct {
 	// stale: this holder did not look for so long that others may have given it up.
 	stale   bool
 	joining bool // the write under way puts it into the record, for others too
+	longer  bool // the write under way says that it may hold its lease for longer than before
 
 	lost   bool // the record was lost, and this holder is about to restore it
 	outage bool // what bounds the part is no lease
@@ -109,13 +114,15 @@ const (
 	youngFor = 3 * idlePoll
 )
 
-func newHolder(id string, leaseTime time.Duration, part Part, c Config) *holder {
-	h := &holder{id: id, time: leaseTime, part: part, config: c, seen: map[string]sighting{}}
+func newHolder(id string, part Part, c Config) *holder {
+	h := &holder{id: id, time: c.Time, part: part, config: c, seen: map[string]sighting{}}
 	h.bind(0, time.Time{}, c.Limit)
 	return h
 }
 
-func (h *holder) portion(p float64) time.Duration { return time.Duration(p * float64(h.time)) }
+func (h *holder) portion(p float64) time.Duration { return portion(p, h.time) }
+
+func portion(p float64, of time.Duration) time.Duration { return time.Duration(p * float64(of)) }
 
 // allowed is what the holder may run at a moment.
 func (h *holder) allowed(at time.Time) int {
@@ -135,15 +142,16 @@ func (h *holder) bind(slots int, until time.Time, limit int) int {
 // record that is to be written in its place, nil where nothing has to be.
 func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 	h.look(at)
-	// Who has not looked for long may have missed an outage.
-	h.blind = h.blind || at.Sub(h.read) > h.portion(renewPart)
+	unread := at.Sub(h.read)
 	h.read, h.failing = at, false
 	r := h.reconcile(at, read, revision)
-	h.sight(at, &r)
+	h.sight(at, unread, &r)
 	if h.newcomer && h.tried.IsZero() && at.Sub(h.came) >= youngFor {
 		h.believe() // whoever is there would have come by now
 	}
 	own := r.member(h.id)
+	h.joining = own == nil || h.stale
+	h.retime(at, &r, own)
 	var held, recorded int
 	if own != nil {
 		held, recorded = own.Slots, own.Wanted
@@ -153,7 +161,7 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 	others := make([]Member, 0, len(r.Members))
 	taken, wanting, silent := 0, 1, false
 	for _, m := range r.Members {
-		if m.ID == h.id || !h.alive(at, m.ID) {
+		if m.ID == h.id || !h.alive(at, &m) {
 			continue
 		}
 		others = append(others, m)
@@ -166,7 +174,7 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 	}
 	h.needed = h.need(at, d, limit, wanting)
 	next := Record{Epoch: r.Epoch, Young: r.Young, Members: others}
-	next.put(Member{ID: h.id, Beat: h.beat(own), Slots: held, Wanted: h.needed, Limit: h.config.Limit})
+	next.put(Member{ID: h.id, Beat: h.beat(own), Slots: held, Wanted: h.needed, Limit: h.config.Limit, Lease: h.config.Time})
 
 	target := min(h.goal(&next, limit, d), max(limit-taken, 0))
 	h.scarce = wantMore(&next)
@@ -186,12 +194,12 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 	entry := next.member(h.id)
 	entry.Sure = h.known && !h.stale && !h.lost && !h.newcomer && !silent
 
-	h.record, h.revision, h.joining = next, revision, own == nil || h.stale
+	h.record, h.revision = next, revision
 	changed := abs(h.needed-recorded) > max(1, recorded/8)
 	switch {
-	case own == nil || h.lost || next.Young != r.Young: // has to be written
+	case own == nil || h.lost || next.Young != r.Young || own.Lease != h.config.Time: // has to be written
 	case entry.Sure && h.awaited(&next): // tells who has come
-	case at.Sub(h.wrote) >= h.portion(renewPart):
+	case at.Sub(h.wrote) >= h.portion(renewPart), h.bound.Until.Before(at.Add(h.portion(ownPart - renewPart))): // renews
 	case target > held && (h.needed > held || held == 0): // takes
 	case h.scarce && max(target, d.Inflight) < held: // gives
 	case (h.scarce || h.needed > held) && changed: // asks
@@ -207,6 +215,32 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 	return &next
 }
 
+// retime decides for how long the lease is held. It is shorter before the record says so,
+// and longer when everybody has read there that it is: who loses the ledger waits for the
+// end of the longest lease that he knows of.
+func (h *holder) retime(at time.Time, r *Record, own *Member) {
+	t := h.config.Time
+	h.longer = own != nil && own.Lease < t
+	if h.joining {
+		t = min(t, h.time)
+	} else {
+		t = min(t, own.Lease)
+	}
+	for _, m := range r.Members {
+		switch {
+		case m.ID == h.id || !h.alive(at, &m):
+		case h.joining:
+			t = min(t, m.Lease)
+		case h.seen[m.ID].untold:
+			t = min(t, h.time)
+		}
+	}
+	h.time = t
+	if until := at.Add(h.portion(ownPart)); until.Before(h.bound.Until) {
+		h.bind(h.bound.Slots, until, h.bound.Limit)
+	}
+}
+
 // succeeded says that what observe returned has been written, sent at a moment.
 func (h *holder) succeeded(sent time.Time, revision uint64) {
 	h.known, h.revision, h.wrote = true, revision, sent
@@ -214,6 +248,7 @@ func (h *holder) succeeded(sent time.Time, revision uint64) {
 	sure := h.record.member(h.id).Sure
 	for id, s := range h.seen {
 		s.unaware = s.unaware || h.joining
+		s.untold = s.untold || h.joining || h.longer
 		s.told = s.told || sure
 		h.seen[id] = s
 	}
@@ -243,7 +278,7 @@ func (h *holder) failed(at time.Time, again time.Duration) {
 		if !h.unknown() {
 			slots = h.share(&h.record, h.limit())
 			// Others count on what they held until their leases have ended too.
-			if at.Sub(h.failedFrom) < h.portion(othersPart) {
+			if at.Sub(h.failedFrom) < portion(othersPart, h.longest(&h.record)) {
 				slots = min(slots, h.allowed(at))
 			}
 		}
@@ -251,6 +286,23 @@ func (h *holder) failed(at time.Time, again time.Duration) {
 	// Evidence of an outage lasts no longer than a lease: a process that was stopped
 	// meanwhile knows of none.
 	h.bind(slots, at.Add(h.portion(ownPart)), h.limit())
+}
+
+// longest is the longest lease that anybody in the record may hold, shortest the shortest.
+func (h *holder) longest(r *Record) time.Duration {
+	t := h.time
+	for _, m := range r.Members {
+		t = max(t, m.Lease)
+	}
+	return t
+}
+
+func (h *holder) shortest(r *Record) time.Duration {
+	t := h.time
+	for _, m := range r.Members {
+		t = min(t, m.Lease)
+	}
+	return t
 }
 
 // without is the record without this holder, nil where it is not in it.

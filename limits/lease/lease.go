@@ -21,13 +21,10 @@ type Starver interface {
 
 // Options says what is leased.
 type Options struct {
-	Name  string // of the limit, for the log
-	ID    string // of this member among those that share it; empty for one of its own
-	Store Store
-	Part  Starver
-	// Time is that of a lease, at least LeastTime: what a dead member held is given to
-	// others after it.
-	Time   time.Duration
+	Name   string // of the limit, for the log
+	ID     string // of this member among those that share it; empty for one of its own
+	Store  Store
+	Part   Starver
 	Config Config
 	Log    *slog.Logger
 }
@@ -65,8 +62,8 @@ type Lease struct {
 // New makes a lease of no slots.
 func New(o Options) (*Lease, error) {
 	switch {
-	case o.Time < LeastTime:
-		return nil, fmt.Errorf("lease: a lease of %v; at least %v", o.Time, LeastTime)
+	case o.Config.Time < LeastTime:
+		return nil, fmt.Errorf("lease: a lease of %v; at least %v", o.Config.Time, LeastTime)
 	case o.Config.Limit < 1:
 		return nil, fmt.Errorf("lease: a limit of %d; at least 1", o.Config.Limit)
 	}
@@ -75,11 +72,11 @@ func New(o Options) (*Lease, error) {
 	}
 	return &Lease{
 		o: o, changed: make(chan struct{}, 1), config: o.Config, lowest: o.Config.Limit,
-		holder: newHolder(o.ID, o.Time, o.Part, o.Config),
+		holder: newHolder(o.ID, o.Part, o.Config),
 	}, nil
 }
 
-// Configure changes the limit or what is done in an outage.
+// Configure changes the limit, what is done in an outage, or the time of a lease.
 func (l *Lease) Configure(c Config) {
 	l.mu.Lock()
 	l.config = c
@@ -187,7 +184,7 @@ func (l *Lease) poll() time.Duration {
 	if l.holder.newcomer || l.holder.scarce && l.holder.owes() {
 		p = owingPoll
 	}
-	return min(p, l.o.Time/8)
+	return min(p, l.holder.shortest(&l.holder.record)/8)
 }
 
 // spread is d, give or take a quarter.
@@ -197,6 +194,9 @@ func spread(d time.Duration) time.Duration {
 
 // step looks at the ledger, and changes it if need be. It reports whether the part grew.
 func (l *Lease) step(ctx context.Context) (grew bool) {
+	l.mu.Lock()
+	l.holder.config = l.config // in an outage too
+	l.mu.Unlock()
 	for n := range tries {
 		read, revision, err := l.get(ctx)
 		if err != nil {
@@ -204,7 +204,6 @@ func (l *Lease) step(ctx context.Context) (grew bool) {
 			return false
 		}
 		l.mu.Lock()
-		l.holder.config = l.config
 		before := l.holder.bound.Slots
 		next := l.holder.observe(time.Now(), read, revision)
 		if next == nil {
@@ -241,8 +240,9 @@ func (l *Lease) step(ctx context.Context) (grew bool) {
 	return false
 }
 
-// timeout bounds one question to the ledger: a few of them fit what is left of a lease.
-func (l *Lease) timeout() time.Duration { return min(l.o.Time/8, time.Second) }
+// timeout bounds one question to the ledger: a few of them fit what is left of a lease. It
+// is for the goroutine that runs the lease, which alone changes the holder.
+func (l *Lease) timeout() time.Duration { return min(l.holder.time/8, time.Second) }
 
 func (l *Lease) get(ctx context.Context) (*Record, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout())
@@ -265,7 +265,7 @@ func (l *Lease) fail(ctx context.Context, err error) {
 	defer l.mu.Unlock()
 	now := time.Now()
 	was := l.holder.outage
-	l.holder.failed(now, 2*hungryPoll+l.timeout())
+	l.holder.failed(now, 2*min(hungryPoll, l.holder.time/8)+l.timeout())
 	if l.failed.IsZero() {
 		l.failed = now
 		l.o.Log.Warn("the leases of a shared limit cannot be reached; what is held goes on to its end", "limit", l.o.Name, "held", l.holder.allowed(now), "err", err)

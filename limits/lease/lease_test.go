@@ -85,8 +85,8 @@ func newSidecar(t *testing.T, s Store, limit int, o OnOutage) *sidecar {
 		t.Fatal(err)
 	}
 	l, err := New(Options{
-		Name: "function", Store: s, Part: g.Share(limits.ReasonFunction), Time: 5 * time.Second,
-		Config: Config{Limit: limit, OnOutage: o}, Log: slog.New(slog.DiscardHandler),
+		Name: "function", Store: s, Part: g.Share(limits.ReasonFunction),
+		Config: Config{Limit: limit, OnOutage: o, Time: 5 * time.Second}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -256,17 +256,17 @@ func TestTheLowestLimitHolds(t *testing.T) {
 		if n := sum(); n != 20 {
 			t.Errorf("they hold %d of 20", n)
 		}
-		a.lease.Configure(Config{Limit: 8, OnOutage: OutageShare})
+		a.lease.Configure(Config{Limit: 8, OnOutage: OutageShare, Time: 5 * time.Second})
 		want(10*time.Second, load)
 		if x := b.lease.Snapshot(); sum() != 8 || x.InForce != 8 || x.Limit != 20 {
 			t.Errorf("one says 8: they hold %d; %+v", sum(), x)
 		}
-		b.lease.Configure(Config{Limit: 30, OnOutage: OutageShare})
+		b.lease.Configure(Config{Limit: 30, OnOutage: OutageShare, Time: 5 * time.Second})
 		want(10*time.Second, load)
 		if n := sum(); n != 8 {
 			t.Errorf("8 and 30: they hold %d", n)
 		}
-		a.lease.Configure(Config{Limit: 30, OnOutage: OutageShare})
+		a.lease.Configure(Config{Limit: 30, OnOutage: OutageShare, Time: 5 * time.Second})
 		want(10*time.Second, load)
 		if n := sum(); n != 30 {
 			t.Errorf("both say 30: they hold %d", n)
@@ -436,6 +436,72 @@ func TestIdleSlotsAreBackWithinTwoSeconds(t *testing.T) {
 		}
 		t.Logf("%d of 20 after %v", b.held(), took)
 		want(50*time.Millisecond, map[*sidecar]int{b: 0})
+		a.cancel()
+		b.cancel()
+		synctest.Wait()
+		time.Sleep(time.Second)
+	})
+}
+
+// What is changed in an outage is in force in it.
+func TestOnOutageIsChangedInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shared{}
+		a := newSidecar(t, s, 10, OutageClosed)
+		want(5*time.Second, map[*sidecar]int{a: 30})
+		s.fail(true)
+		want(10*time.Second, map[*sidecar]int{a: 30})
+		if n := a.held(); n != 0 {
+			t.Errorf("closed, it may run %d", n)
+		}
+		for _, c := range []struct {
+			to   OnOutage
+			runs int
+		}{{OutageShare, 10}, {OutageOpen, 30}, {OutageClosed, 0}} {
+			a.lease.Configure(Config{Limit: 10, OnOutage: c.to, Time: 5 * time.Second})
+			want(10*time.Second, map[*sidecar]int{a: 30})
+			if n := len(a.calls); n != c.runs {
+				t.Errorf("%s, it runs %d, want %d", c.to, n, c.runs)
+			}
+		}
+		want(50*time.Millisecond, map[*sidecar]int{a: 0})
+		a.cancel()
+		synctest.Wait()
+		time.Sleep(time.Second)
+	})
+}
+
+// The time of a lease is changed while it is held, at one sidecar after the other, and
+// nobody holds less for it.
+func TestTheTimeOfALeaseIsChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shared{}
+		a, b := newSidecar(t, s, 20, OutageClosed), newSidecar(t, s, 20, OutageClosed)
+		load := map[*sidecar]int{a: 30, b: 30}
+		want(10*time.Second, load)
+		for _, to := range []time.Duration{time.Second, time.Minute, 5 * time.Second} {
+			for _, c := range []*sidecar{a, b} {
+				c.lease.Configure(Config{Limit: 20, OnOutage: OutageClosed, Time: to})
+				for range 100 {
+					want(50*time.Millisecond, load)
+					if n := a.held() + b.held(); n != 20 {
+						t.Errorf("they hold %d of 20 while the lease time becomes %v", n, to)
+					}
+				}
+			}
+			// As long as that, and not longer, does it outlast the ledger.
+			s.fail(true)
+			from := time.Now()
+			for a.held() > 0 && time.Since(from) < 2*to {
+				want(50*time.Millisecond, load)
+			}
+			if lasted := time.Since(from); lasted > to*3/4 || to > time.Second && lasted < to/4 {
+				t.Errorf("a lease of %v outlasts the ledger by %v", to, lasted)
+			}
+			s.fail(false)
+			want(10*time.Second, load)
+		}
+		want(50*time.Millisecond, map[*sidecar]int{a: 0, b: 0})
 		a.cancel()
 		b.cancel()
 		synctest.Wait()

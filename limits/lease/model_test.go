@@ -154,6 +154,11 @@ func (w *world) clock(m *member) func() time.Time {
 	}
 }
 
+// time is that of some lease.
+func (w *world) time() time.Duration {
+	return []time.Duration{modelLease, 2 * time.Second, 10 * time.Second}[w.choose(0, 2, "lease")]
+}
+
 func (w *world) join() {
 	w.made++
 	m := &member{
@@ -162,7 +167,7 @@ func (w *world) join() {
 		wants:  w.choose(0, 2*w.limit, "wants"),
 	}
 	m.part = &part{now: w.clock(m)}
-	m.holder = newHolder(fmt.Sprint("m", w.made), modelLease, m.part, Config{Limit: w.limit, OnOutage: w.outage})
+	m.holder = newHolder(fmt.Sprint("m", w.made), m.part, Config{Limit: w.limit, OnOutage: w.outage, Time: w.time()})
 	w.members = append(w.members, m)
 }
 
@@ -310,8 +315,8 @@ func (w *world) expire(t failer) {
 		return
 	}
 	var when []time.Duration
-	for id := range m.seen {
-		if left := m.portion(othersPart) - m.part.now().Sub(m.seen[id].at); id != m.id && left >= 0 {
+	for _, o := range m.record.Members {
+		if left := portion(othersPart, o.Lease) - m.part.now().Sub(m.seen[o.ID].at); o.ID != m.id && left >= 0 {
 			when = append(when, time.Duration(float64(left)/(1+m.drift))+time.Millisecond)
 		}
 	}
@@ -387,6 +392,11 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			}
 		},
 		"late": func(t *rapid.T) { w.arrive() },
+		"lease": func(t *rapid.T) {
+			if m := w.pick("who"); m != nil {
+				m.config.Time = w.time()
+			}
+		},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Record is what the ledger holds of one shared limit: who has how much of it.
@@ -32,6 +33,8 @@ type Member struct {
 	Wanted int `json:"wanted"`
 	// Limit is the whole, as this member is configured.
 	Limit int `json:"limit"`
+	// Lease is for how long others let the entry stand, from when they first see it.
+	Lease time.Duration `json:"lease"`
 	// Sure says that it has looked at the ledger all the time, or has heard of every other
 	// one since it could not: what stands here is what they may run.
 	Sure bool `json:"sure,omitempty"`
@@ -106,7 +109,7 @@ func Decode(b []byte) (*Record, error) {
 			switch {
 			case m.ID <= last || len(m.ID) > maxID:
 				return fail("its members are not in order")
-			case m.Slots < 0 || m.Slots >= maxNumber || m.Wanted < 0 || m.Wanted >= maxNumber || m.Limit < 1 || m.Limit >= maxNumber:
+			case m.Slots < 0 || m.Slots >= maxNumber || m.Wanted < 0 || m.Wanted >= maxNumber || m.Limit < 1 || m.Limit >= maxNumber || m.Lease < LeastTime:
 				return fail("the numbers of member %q are out of range", m.ID)
 			}
 			last = m.ID

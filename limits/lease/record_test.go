@@ -4,11 +4,12 @@ import (
 	"errors"
 	"reflect"
 	"testing"
+	"time"
 )
 
 func FuzzRecord(f *testing.F) {
-	f.Add((&Record{Epoch: "e", Members: []Member{{ID: "a", Slots: 1, Limit: 3}, {ID: "b", Beat: 7, Wanted: 2, Limit: 3}}}).Encode())
-	for _, seed := range []string{`{"v":1,"epoch":"e","young":true}`, `{"v":2,"epoch":"e"}`, `{"v":1,"epoch":"e","members":[{"id":"b","limit":1},{"id":"a","limit":1}]}`, `[]`, ``} {
+	f.Add((&Record{Epoch: "e", Members: []Member{{ID: "a", Slots: 1, Limit: 3, Lease: LeastTime}, {ID: "b", Beat: 7, Wanted: 2, Limit: 3, Lease: time.Hour}}}).Encode())
+	for _, seed := range []string{`{"v":1,"epoch":"e","young":true}`, `{"v":2,"epoch":"e"}`, `{"v":1,"epoch":"e","members":[{"id":"b","limit":1}]}`, `{"v":1,"epoch":"e","members":[{"id":"b","limit":1,"lease":5000000000},{"id":"a","limit":1,"lease":5000000000}]}`, `[]`, ``} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -201,8 +201,8 @@ func TestWhoHasJustComeBackHasNoShare(t *testing.T) {
 
 // Who leaves takes nobody else out.
 func TestLeavingLeavesTheOthers(t *testing.T) {
-	h := newHolder("b", modelLease, &part{now: time.Now}, Config{Limit: 10})
-	r := h.without(&Record{Epoch: "e", Members: []Member{{ID: "a", Limit: 10}, {ID: "b", Limit: 10}, {ID: "c", Limit: 10}}})
+	h := newHolder("b", &part{now: time.Now}, Config{Limit: 10, Time: modelLease})
+	r := h.without(&Record{Epoch: "e", Members: []Member{{ID: "a", Limit: 10, Lease: modelLease}, {ID: "b", Limit: 10}, {ID: "c", Limit: 10}}})
 	if r == nil || len(r.Members) != 2 || r.member("a") == nil || r.member("c") == nil || r.Epoch != "e" {
 		t.Errorf("what is left is %+v", r)
 	}
@@ -374,4 +374,134 @@ func TestWhoComesAsARecordIsLostWaits(t *testing.T) {
 	w.play(t, 400*time.Millisecond, c)
 	wantHeld(t, c, 0)
 	w.play(t, 10*time.Second, a, b, c)
+}
+
+// timed is a scene in which each member has a lease of its own time.
+func timed(limit int, o OnOutage, times ...time.Duration) *world {
+	w := scene(limit, o, 0)
+	for _, d := range times {
+		w.joinFor(d)
+	}
+	return w
+}
+
+func (w *world) joinFor(d time.Duration) *member {
+	w.join()
+	m := w.members[len(w.members)-1]
+	m.config.Time, m.holder.time = d, d
+	return m
+}
+
+// A lease is longer only once all others have read so: who loses the ledger before that
+// counts on the time that he knows.
+func TestALeaseIsLongerOnceAllKnow(t *testing.T) {
+	w := timed(10, OutageShare, 2*time.Second, 2*time.Second)
+	a, b := w.members[0], w.members[1]
+	a.wants = 9
+	w.play(t, 10*time.Second, a, b)
+	wantHeld(t, b, 0)
+	b.wants = 10
+	a.config.Time = 20 * time.Second
+	for range 3 {
+		w.look(t, a)
+		w.now += 10 * time.Millisecond
+	}
+	if m := w.ledger.record.member(a.id); m.Lease != 20*time.Second {
+		t.Fatalf("what stands in the record is %v", m.Lease)
+	}
+	w.down = true
+	w.play(t, 10*time.Second, a, b)
+	wantHeld(t, b, 5)
+	w.down = false
+	w.play(t, 10*time.Second, a, b)
+	if a.holder.time != 20*time.Second {
+		t.Errorf("when all know it is held for %v", a.holder.time)
+	}
+	// From then on others wait for it.
+	a.wants, b.wants = 9, 1
+	w.play(t, 10*time.Second, a, b)
+	w.fresh(t, a, a, b)
+	b.wants = 10
+	w.down = true
+	w.play(t, 13*time.Second, b)
+	if n := a.part.allowed(); n < 5 {
+		t.Errorf("the lease has ended: %d", n)
+	}
+}
+
+// So is that of one who comes.
+func TestWhoComesHoldsALongLeaseOnceAllKnow(t *testing.T) {
+	w := timed(10, OutageShare, 2*time.Second, 2*time.Second)
+	a, b := w.members[0], w.members[1]
+	w.play(t, 10*time.Second, a, b)
+	w.fresh(t, a, a, b)
+	c := w.joinFor(20 * time.Second)
+	c.wants = 9
+	w.look(t, c)
+	w.look(t, a) // tells it that all is well
+	w.look(t, c)
+	w.look(t, c)
+	if n := c.part.allowed(); n < 5 {
+		t.Fatalf("it has %d", n)
+	}
+	a.wants, b.wants = 10, 10
+	w.down = true
+	w.play(t, 10*time.Second, a, b, c)
+}
+
+// A lease is shorter before the record says so, whether the write succeeds or not.
+func TestALeaseIsShorterAtOnce(t *testing.T) {
+	w := timed(10, OutageClosed, 20*time.Second, 20*time.Second)
+	a, b := w.members[0], w.members[1]
+	a.wants, b.wants = 10, 10
+	w.play(t, 10*time.Second, a, b)
+	w.fresh(t, b, a, b)
+	wantHeld(t, b, 5)
+	b.config.Time = 2 * time.Second
+	w.step(b)
+	w.step(b)
+	w.step(b) // it is written, and the answer is lost
+	if m := w.ledger.record.member(b.id); m.Lease != 2*time.Second {
+		t.Fatalf("what stands in the record is %v", m.Lease)
+	}
+	w.play(t, 3*time.Second, a)
+	wantHeld(t, a, 10)
+	wantHeld(t, b, 0)
+}
+
+// Others are left as long as they say, be it longer or shorter than one's own lease.
+func TestEachIsLeftItsOwnTime(t *testing.T) {
+	for _, c := range []struct{ dead, alive, after time.Duration }{
+		{2 * time.Second, 20 * time.Second, 2500 * time.Millisecond},
+		{20 * time.Second, 2 * time.Second, 18 * time.Second},
+	} {
+		w := timed(10, OutageClosed, c.dead, c.alive)
+		a, b := w.members[0], w.members[1]
+		a.wants, b.wants = 10, 10
+		w.play(t, 30*time.Second, a, b)
+		w.fresh(t, a, a, b)
+		w.play(t, c.after-1500*time.Millisecond, b)
+		wantHeld(t, b, 5)
+		w.play(t, 1500*time.Millisecond, b)
+		wantHeld(t, b, 10)
+	}
+}
+
+// An outage that this one has noticed by its short lease may have gone unnoticed by another
+// with a long one, who gave it up while it was stopped.
+func TestAnOutageIsNoticedByTheLongestLease(t *testing.T) {
+	w := timed(10, OutageShare, 20*time.Second, 2*time.Second)
+	a, b := w.members[0], w.members[1]
+	a.wants, b.wants = 10, 10
+	w.play(t, 30*time.Second, a, b)
+	w.fresh(t, b, a, b)
+	w.down = true
+	w.play(t, time.Second, b)
+	w.down = false
+	w.play(t, 1400*time.Millisecond, a) // b is stopped
+	w.fresh(t, a, a)
+	wantHeld(t, a, 10)
+	w.down = true
+	w.play(t, 30*time.Second, a, b)
+	wantHeld(t, b, 1)
 }

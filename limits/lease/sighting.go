@@ -13,6 +13,9 @@ type sighting struct {
 	silent bool
 	// unaware: not heard of since this holder is in the record.
 	unaware bool
+	// untold: not heard of since this holder is in the record, or said there that it may hold
+	// its lease for longer.
+	untold bool
 	// told: it can read here that there is no outage.
 	told bool
 }
@@ -23,10 +26,10 @@ func (h *holder) look(at time.Time) {
 	if h.failing {
 		last = h.tried
 	}
-	gap := at.Sub(last)
-	switch {
-	case !h.known || gap <= h.portion(renewPart):
-	case h.failing && last.Sub(h.failedFrom) >= h.portion(noticedPart):
+	switch gap := at.Sub(last); {
+	case !h.known:
+	case h.failing && gap <= h.portion(renewPart):
+	case h.failing && last.Sub(h.failedFrom) >= portion(noticedPart, h.longest(&h.record)):
 		// The others have lost the ledger too, and wait for whom they knew when it is back.
 		h.stale = h.stale || gap > h.portion(ownPart)
 	default:
@@ -84,20 +87,27 @@ func (h *holder) reconcile(at time.Time, read *Record, revision uint64) Record {
 		r.Epoch = rand.Text()
 	}
 	for _, m := range h.record.Members {
-		if r.member(m.ID) == nil {
+		have := r.member(m.ID)
+		if have == nil {
 			r.put(m)
+			have = r.member(m.ID)
 		}
+		have.Lease = max(have.Lease, m.Lease)
 		if m.ID != h.id {
-			h.seen[m.ID] = sighting{beat: r.member(m.ID).Beat, at: at, silent: true}
+			s := h.seen[m.ID]
+			s.beat, s.at, s.silent = have.Beat, at, true
+			h.seen[m.ID] = s
 		}
 	}
 	h.confirmed = false
 	return r
 }
 
-// sight notes when each beat was first seen.
-func (h *holder) sight(at time.Time, r *Record) {
-	if h.blind {
+// sight notes when each beat was first seen. The record was not read for so long before.
+func (h *holder) sight(at time.Time, unread time.Duration, r *Record) {
+	// There may have been an outage in which somebody's lease has ended.
+	blind := unread > portion(renewPart, h.shortest(r))
+	if blind {
 		h.confirmed = false
 	}
 	sure := false
@@ -106,13 +116,13 @@ func (h *holder) sight(at time.Time, r *Record) {
 		switch {
 		case !ok:
 			// Who begins to look knows of no outage, but there may just have been one.
-			s = sighting{beat: m.Beat, at: at, silent: h.blind || h.newcomer}
+			s = sighting{beat: m.Beat, at: at, silent: blind || h.newcomer}
 		case s.beat != m.Beat:
 			// Unless this holder has written since, that may have been sent long before it
 			// arrived, by one who goes by its share meanwhile.
-			s = sighting{beat: m.Beat, at: at, silent: (s.silent || h.blind) && !h.confirmed}
+			s = sighting{beat: m.Beat, at: at, silent: (s.silent || blind) && !h.confirmed}
 			sure = sure || m.Sure && h.confirmed && m.ID != h.id
-		case h.blind:
+		case blind:
 			// It could not renew its lease either, and may go on at its share.
 			s.at, s.silent = at, true
 		}
@@ -123,7 +133,6 @@ func (h *holder) sight(at time.Time, r *Record) {
 			delete(h.seen, id)
 		}
 	}
-	h.blind = false
 	if h.newcomer && sure {
 		h.believe()
 	}
@@ -148,8 +157,8 @@ func (h *holder) awaited(r *Record) bool {
 	return false
 }
 
-func (h *holder) alive(at time.Time, id string) bool {
-	return at.Sub(h.seen[id].at) < h.portion(othersPart)
+func (h *holder) alive(at time.Time, m *Member) bool {
+	return at.Sub(h.seen[m.ID].at) < portion(othersPart, m.Lease)
 }
 
 func (h *holder) beat(own *Member) uint64 {

@@ -60,7 +60,7 @@ func TestARevisionFromBeforeTheServerWasSetBack(t *testing.T) {
 		for {
 			_, revision, err := on.Get(ctx)
 			if err == nil {
-				revision, err = on.Put(ctx, &lease.Record{Epoch: "e", Members: []lease.Member{{ID: by, Beat: 1, Slots: 3, Limit: 10}}}, revision)
+				revision, err = on.Put(ctx, &lease.Record{Epoch: "e", Members: []lease.Member{{ID: by, Beat: 1, Slots: 3, Limit: 10, Lease: 5 * time.Second}}}, revision)
 			}
 			if err == nil {
 				return revision
@@ -120,7 +120,7 @@ func TestARecordIsChangedByCompareAndSet(t *testing.T) {
 	if r, rev, err := one.Get(ctx); r != nil || rev != 0 || err != nil {
 		t.Fatalf("%+v %d %v", r, rev, err)
 	}
-	r := &lease.Record{Epoch: "e", Members: []lease.Member{{ID: "a", Beat: 1, Slots: 3, Limit: 10}}}
+	r := &lease.Record{Epoch: "e", Members: []lease.Member{{ID: "a", Beat: 1, Slots: 3, Limit: 10, Lease: 5 * time.Second}}}
 	first, err := one.Put(ctx, r, 0)
 	if err != nil {
 		t.Fatal(err)
