@@ -323,7 +323,7 @@ func BenchmarkForwardTraced(b *testing.B) {
 	for name, sample := range map[string]float64{"off": -1, "not recorded": 0, "recorded": 1} {
 		b.Run(name, func(b *testing.B) {
 			receiver := otlptest.Start(b)
-			receiver.Answer = func(http.ResponseWriter, *http.Request) {}
+			receiver.Unread = true
 			var tracer *tracing.Tracer
 			if sample >= 0 {
 				tracer = tracing.New(tracing.Options{Endpoint: receiver.URL, Sample: sample, Service: "weir", Upstream: "f:1", Log: slog.New(slog.DiscardHandler)})

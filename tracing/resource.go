@@ -15,24 +15,24 @@ func upstreamAttributes(address string) []attribute.KeyValue {
 	if err != nil {
 		return []attribute.KeyValue{semconv.ServerAddress(address)} // a socket
 	}
-	return serverAttributes(host, port)
+	return appendServer(nil, host, port)
 }
 
-func serverAttributes(host, port string) []attribute.KeyValue {
-	all := []attribute.KeyValue{semconv.ServerAddress(host)}
+func appendServer(all []attribute.KeyValue, host, port string) []attribute.KeyValue {
+	all = append(all, semconv.ServerAddress(host))
 	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
 		all = append(all, semconv.ServerPort(int(n)))
 	}
 	return all
 }
 
-// hostAttributes are those of the server that a client has asked, by its Host.
-func hostAttributes(host string) []attribute.KeyValue {
+// appendHost appends the attributes of the server that a client has asked, by its Host.
+func appendHost(all []attribute.KeyValue, host string) []attribute.KeyValue {
 	if host == "" {
-		return nil
+		return all
 	}
 	if name, port, err := net.SplitHostPort(host); err == nil {
-		return serverAttributes(name, port)
+		return appendServer(all, name, port)
 	}
-	return serverAttributes(strings.Trim(host, "[]"), "")
+	return appendServer(all, strings.Trim(host, "[]"), "")
 }

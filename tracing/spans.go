@@ -52,13 +52,14 @@ func (r *Request) End(e *Ended) {
 	if !r.Recorded() {
 		return
 	}
+	rec := recorders.Get().(*recorder)
+	defer rec.free()
 	if r.attempt {
-		r.recordCall(e, r.remote(), e.Attempt)
+		r.recordCall(rec, e, contextWith(r.remote()), e.Attempt)
 		return
 	}
-	attrs := append(make([]attribute.KeyValue, 0, 16), methodAttributes(e.Method)...)
-	attrs = append(attrs, semconv.URLScheme(e.Scheme), semconv.URLPath(strings.Clone(e.Path)), attrOrigin.String(e.Origin))
-	attrs = append(attrs, hostAttributes(strings.Clone(e.Host))...)
+	attrs := append(appendMethod(rec.attrs[:0], e.Method), semconv.URLScheme(e.Scheme), semconv.URLPath(strings.Clone(e.Path)), attrOrigin.String(e.Origin))
+	attrs = appendHost(attrs, strings.Clone(e.Host))
 	if _, version, ok := strings.Cut(e.Proto, "/"); ok {
 		if version == "2.0" {
 			version = "2"
@@ -82,30 +83,32 @@ func (r *Request) End(e *Ended) {
 	if t := e.errorType(e.Status, 500); t != "" {
 		attrs = append(attrs, semconv.ErrorTypeKey.String(t))
 	}
-	s := r.start(r.remote(), r.span, name, trace.SpanKindServer, e.Began, attrs)
+	s := rec.start(r, contextWith(r.remote()), r.span, name, kindServer, e.Began, attrs)
 	if e.Status >= 500 {
 		s.SetStatus(codes.Error, "")
 	}
 
-	within := trace.NewSpanContext(trace.SpanContextConfig{TraceID: r.trace, SpanID: r.span, TraceFlags: trace.TraceFlags(r.flags), TraceState: r.state})
-	if e.Wait > 0 {
-		until := e.Called
-		if until.IsZero() {
-			until = e.Began.Add(e.Wait)
+	if e.Wait > 0 || !e.Called.IsZero() {
+		within := contextWith(trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID: r.trace, SpanID: r.span, TraceFlags: trace.TraceFlags(r.flags), TraceState: r.state,
+		}))
+		if e.Wait > 0 {
+			until := e.Called
+			if until.IsZero() {
+				until = e.Began.Add(e.Wait)
+			}
+			rec.end(rec.start(r, within, newSpanID(), "wait for a slot", kindInternal, until.Add(-e.Wait), nil), until)
 		}
-		w := r.start(within, newSpanID(), "wait for a slot", trace.SpanKindInternal, until.Add(-e.Wait), nil)
-		w.End(trace.WithTimestamp(until))
+		if !e.Called.IsZero() {
+			r.recordCall(rec, e, within, 0)
+		}
 	}
-	if !e.Called.IsZero() {
-		r.recordCall(e, within, 0)
-	}
-	s.End(trace.WithTimestamp(e.Ended))
+	rec.end(s, e.Ended)
 }
 
 // recordCall records the call to the function.
-func (r *Request) recordCall(e *Ended, parent trace.SpanContext, attempt int) {
-	attrs := append(make([]attribute.KeyValue, 0, 8), methodAttributes(e.Method)...)
-	attrs = append(attrs, semconv.URLFull(r.tracer.url+e.Path))
+func (r *Request) recordCall(rec *recorder, e *Ended, parent context.Context, attempt int) {
+	attrs := append(appendMethod(rec.attrs[:0], e.Method), semconv.URLFull(r.tracer.url+e.Path))
 	attrs = append(attrs, r.tracer.upstream...)
 	if e.FunctionStatus > 0 {
 		attrs = append(attrs, semconv.HTTPResponseStatusCode(e.FunctionStatus))
@@ -119,7 +122,7 @@ func (r *Request) recordCall(e *Ended, parent trace.SpanContext, attempt int) {
 			attrs = append(attrs, semconv.HTTPRequestResendCount(attempt-1))
 		}
 	}
-	s := r.start(parent, r.call, methodName(e.Method), trace.SpanKindClient, e.Called, attrs)
+	s := rec.start(r, parent, r.call, methodName(e.Method), kindClient, e.Called, attrs)
 	if e.FunctionStatus >= 400 || e.Error != "" && e.Origin != "client" {
 		s.SetStatus(codes.Error, "")
 	}
@@ -127,7 +130,7 @@ func (r *Request) recordCall(e *Ended, parent trace.SpanContext, attempt int) {
 	if ended.IsZero() {
 		ended = e.Ended
 	}
-	s.End(trace.WithTimestamp(ended))
+	rec.end(s, ended)
 }
 
 // errorType is what went wrong, "" where nothing did; statuses from least on are wrong.
@@ -150,13 +153,6 @@ func (r *Request) remote() trace.SpanContext {
 	})
 }
 
-// start begins a span with an id.
-func (r *Request) start(parent trace.SpanContext, id trace.SpanID, name string, kind trace.SpanKind, at time.Time, attrs []attribute.KeyValue) trace.Span {
-	ctx := &given{trace.ContextWithSpanContext(context.Background(), parent), r.trace, id}
-	_, s := r.tracer.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithTimestamp(at), trace.WithAttributes(attrs...))
-	return s
-}
-
 // otherMethod begins the names of spans of methods that are not known: there may be any
 // number of them.
 const otherMethod = "HTTP"
@@ -171,9 +167,9 @@ func methodName(method string) string {
 	return otherMethod
 }
 
-func methodAttributes(method string) []attribute.KeyValue {
+func appendMethod(all []attribute.KeyValue, method string) []attribute.KeyValue {
 	if name := methodName(method); name != otherMethod {
-		return []attribute.KeyValue{semconv.HTTPRequestMethodKey.String(name)}
+		return append(all, semconv.HTTPRequestMethodKey.String(name))
 	}
-	return []attribute.KeyValue{semconv.HTTPRequestMethodOther, semconv.HTTPRequestMethodOriginal(strings.Clone(method))}
+	return append(all, semconv.HTTPRequestMethodOther, semconv.HTTPRequestMethodOriginal(strings.Clone(method)))
 }
