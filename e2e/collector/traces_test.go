@@ -204,6 +204,8 @@ func TestSpansOfEachKindOfCall(t *testing.T) {
 			}
 		}
 	}
+	// Once weir has its answers, all have counted.
+	w.says(t, map[string]float64{"exported": float64(total), "dropped": 0, "failed": 0})
 	if n := sink.count(); n != total {
 		t.Errorf("%d spans, want %d", n, total)
 	}
@@ -215,7 +217,6 @@ func TestSpansOfEachKindOfCall(t *testing.T) {
 			t.Errorf("%s is %v", name, got)
 		}
 	}
-	w.says(t, map[string]float64{"exported": float64(total), "dropped": 0, "failed": 0})
 	for _, x := range tap.exchanges() {
 		if x.status != http.StatusOK || x.partial != "" || x.contentType != "application/x-protobuf" || x.encoding != "" {
 			t.Errorf("%+v", x)
@@ -281,6 +282,7 @@ func TestACollectorThatIsBusy(t *testing.T) {
 				return
 			}
 			sink.await(t, traceID(1), 2)
+			w.says(t, map[string]float64{"exported": 2, "dropped": 0, "failed": 0})
 			all := tap.exchanges()
 			if len(all) != 2 || all[1].status != http.StatusOK {
 				t.Errorf("%+v", all)
@@ -292,7 +294,6 @@ func TestACollectorThatIsBusy(t *testing.T) {
 			if after := all[len(all)-1].at.Sub(refusal.at); after < least {
 				t.Errorf("tried again after %s, Retry-After was %q", after, tt.retryAfter)
 			}
-			w.says(t, map[string]float64{"exported": 2, "dropped": 0, "failed": 0})
 			if refused := value(t, c.metrics, "otelcol_receiver_refused_spans"); refused != 2 {
 				t.Errorf("the Collector has refused %v spans", refused)
 			}
