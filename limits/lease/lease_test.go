@@ -24,7 +24,7 @@ type shared struct {
 	down   bool
 	slow   time.Duration // is what a write takes more
 	refuse error         // of each write, which is not made
-	asked  time.Time     // for the last write
+	asked  time.Time     // for the last write that was made
 }
 
 var errDown = errors.New("out of reach")
@@ -40,8 +40,8 @@ func (s *shared) Get(ctx context.Context) (*Record, uint64, error) {
 }
 
 func (s *shared) Put(ctx context.Context, r *Record, revision uint64) (uint64, error) {
+	asked := time.Now()
 	s.mu.Lock()
-	s.asked = time.Now()
 	slow := s.slow
 	s.mu.Unlock()
 	time.Sleep(time.Millisecond + slow)
@@ -53,6 +53,7 @@ func (s *shared) Put(ctx context.Context, r *Record, revision uint64) (uint64, e
 	if s.refuse != nil {
 		return 0, s.refuse
 	}
+	s.asked = asked
 	return s.ledger.Put(ctx, r, revision)
 }
 

@@ -77,7 +77,6 @@ var allMutants = []mutant{
 	{"a lease that can be longer is not renewed", "holder.go", "h.portion(renewPart), h.bound.Until.Before(at.Add(h.portion(ownPart - renewPart))):", "h.portion(renewPart):"},
 	{"a lease never is longer", "holder.go", "own.Lease != h.config.Time: //", "false: //"},
 	{"a share is taken before the longest lease has ended", "holder.go", "portion(othersPart, h.longest(&h.record))", "portion(othersPart, h.time)"},
-	{"an outage is noticed by the own lease", "sighting.go", "portion(noticedPart, h.longest(&h.record))", "portion(noticedPart, h.time)"},
 	{"an outage is missed by a long lease", "sighting.go", "portion(renewPart, h.shortest(r))", "portion(renewPart, h.time)"},
 	{"who cannot write for long takes its share of an outage", "sighting.go", "	case h.failing && gap <= h.portion(renewPart):\n", "	case gap <= h.portion(renewPart):\n"},
 	{"a restored record forgets how long others hold their leases", "sighting.go", "have.Lease = max(have.Lease, m.Lease)", "have.Lease = max(have.Lease, 0)"},

@@ -487,21 +487,65 @@ func TestEachIsLeftItsOwnTime(t *testing.T) {
 	}
 }
 
-// An outage that this one has noticed by its short lease may have gone unnoticed by another
-// with a long one, who gave it up while it was stopped.
-func TestAnOutageIsNoticedByTheLongestLease(t *testing.T) {
+// Who has a long lease does not take another with a short one for dead whose lease has ended
+// in an outage that the long one has hardly noticed.
+func TestAnOutageIsNotMissedByALongLease(t *testing.T) {
 	w := timed(10, OutageShare, 20*time.Second, 2*time.Second)
 	a, b := w.members[0], w.members[1]
 	a.wants, b.wants = 10, 10
 	w.play(t, 30*time.Second, a, b)
-	w.fresh(t, b, a, b)
 	w.down = true
-	w.play(t, time.Second, b)
+	w.play(t, 3*time.Second, a, b)
+	wantHeld(t, b, 5)
 	w.down = false
-	w.play(t, 1400*time.Millisecond, a) // b is stopped
-	w.fresh(t, a, a)
+	w.play(t, 300*time.Millisecond, a)
+	wantHeld(t, a, 5)
+	wantHeld(t, b, 5)
+}
+
+// Who reads the record and cannot write it for long may have been given up.
+func TestWhoCannotWriteHasNoShare(t *testing.T) {
+	w := scene(10, OutageShare, 2)
+	a, b := w.members[0], w.members[1]
+	a.wants, b.wants = 10, 10
+	w.play(t, 10*time.Second, a, b)
+	for range 60 {
+		w.look(t, a)
+		w.step(b)
+		w.step(b)
+		b.phase = idle // another was faster
+		w.now += 100 * time.Millisecond
+	}
 	wantHeld(t, a, 10)
 	w.down = true
-	w.play(t, 30*time.Second, a, b)
+	w.play(t, 10*time.Second, a, b)
 	wantHeld(t, b, 1)
+}
+
+// A record that was set back to when somebody had a shorter lease is restored with the one
+// that he has.
+func TestALongLeaseIsRestored(t *testing.T) {
+	w := timed(10, OutageClosed, 2*time.Second, 2*time.Second)
+	a, b := w.members[0], w.members[1]
+	a.wants, b.wants = 10, 10
+	w.play(t, 10*time.Second, a, b)
+	older := ledger{record: clone(w.ledger.record), revision: w.ledger.revision}
+	a.config.Time = 20 * time.Second
+	w.play(t, 10*time.Second, a, b)
+	w.fresh(t, a, a, b)
+	w.goBack(older)
+	w.play(t, 10*time.Second, b)
+	wantHeld(t, a, 5)
+	wantHeld(t, b, 5)
+}
+
+// Who finds no record waits for those who knew one.
+func TestWhoFindsNoRecordWaits(t *testing.T) {
+	w, a, b := sceneOfALostRecord(t)
+	w.join()
+	c := w.members[2]
+	c.wants = 10
+	w.play(t, 400*time.Millisecond, c)
+	wantHeld(t, c, 0)
+	w.play(t, 10*time.Second, a, b, c)
 }

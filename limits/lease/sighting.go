@@ -29,7 +29,7 @@ func (h *holder) look(at time.Time) {
 	switch gap := at.Sub(last); {
 	case !h.known:
 	case h.failing && gap <= h.portion(renewPart):
-	case h.failing && last.Sub(h.failedFrom) >= portion(noticedPart, h.longest(&h.record)):
+	case h.failing && last.Sub(h.failedFrom) >= h.portion(noticedPart):
 		// The others have lost the ledger too, and wait for whom they knew when it is back.
 		h.stale = h.stale || gap > h.portion(ownPart)
 	default:
