@@ -68,43 +68,56 @@ type Limit struct {
 
 	latency float64 // of the last window, in seconds
 	cv      float64 // coefficient of variation of durations
-	record  record
+	belief  *belief // nil while nothing is known
+	usual   float64 // calls that come in a second, of late
 
-	step      float64 // of the next growth
-	nextTrial time.Duration
-	nextDip   time.Duration
+	rested  time.Duration // from when on the limit may grow again after failures
+	nextUp  time.Duration
+	nextDip time.Duration
 }
 
 const (
-	// While nothing says that the knee has been passed, the limit grows by these.
-	firstStep = 1.25
-	stepMore  = 1.3
-	mostStep  = 1.6
-	// dipTo is the next lower limit while nothing says that the knee is above.
-	dipTo = 0.6
-
-	// Around a knee that has been found, a trial goes so far that the latency of
-	// calls which wait inside stands out of the noise, and lasts a small part of the
-	// time; a dip goes less far, because it turns calls away.
-	watchStep = 1.5
-	checkStep = 0.75
-	gapLeast  = 5 * time.Second
-	gapMost   = 15 * time.Second
-	gapTimes  = 8               // windows
-	gapSoon   = 3 * time.Second // where it is not clear
+	// A measurement at another limit is worth it from this gain on, in nats, where the one
+	// that is held is sure to be right, and sooner where it is not. A lower limit turns
+	// calls away: what it gains counts for less. One that is further than near, in
+	// logarithms, disturbs more: that costs by far.
+	worth   = 0.1
+	dipsPay = 0.7
+	near    = 0.4
+	far     = 0.5
+	// After one there is none for a while, by how likely the limit is right: gapLeast at
+	// gapSure; no longer than gapTimes windows.
+	gapSure  = 0.95
+	gapLeast = 4 * time.Second
+	gapMost  = 15 * time.Second
+	gapTimes = 8
+	// better is how much better another limit has to fit than the one that is held.
+	better = 0.05
+	// Where no limit fits better than vague, the one that is held goes so far that the
+	// capacity is below and above it with a likelihood of a quarter at least.
+	vague   = 0.4
+	quarter = 0.25
+	// sure is how likely the capacity has to be within a fifth of the best limit to count
+	// as known.
+	sure = 0.85
 	// leastSpread and mostSpread bound the coefficient of variation.
 	leastSpread, mostSpread = 0.2, 20
 	// rest is how long the limit does not grow after failures.
 	rest = 4 * time.Second
 
-	// heavy is the part of calls that finds no slot, below which the limit does not go
-	// down: there is next to nothing to gain for the function.
-	heavy = 0.15
+	// The limit goes down, and is tried lower, where more than this part of the calls finds
+	// no slot, and the load of late is more than the function can bear: likely so.
+	heavy      = 0.1
+	overloaded = 0.75
+	usually    = 3 // seconds that are of late
 	// Where the load is below this part of the capacity, the limit may stand above the
 	// knee by room.
 	light = 0.9
 	room  = 1.2
 )
+
+// steps are the limits that are tried, as parts of the one that is held.
+var steps = []float64{0.4, 0.6, 0.75, 0.87, 1.2, 1.5, 1.8}
 
 // New makes a Limit at its initial value.
 func New(b Bounds) *Limit {
@@ -114,13 +127,15 @@ func New(b Bounds) *Limit {
 		b.Initial = defaultInitial
 	}
 	b.Initial = min(max(b.Initial, b.Min), b.Max)
-	return &Limit{bounds: b, held: b.Initial, tried: b.Initial, cv: 1, step: mostStep}
+	return &Limit{bounds: b, held: b.Initial, tried: b.Initial, cv: 1}
 }
 
 // Bound moves the bounds; the limit goes on from where it is.
 func (l *Limit) Bound(b Bounds) {
 	l.bounds.Min = max(b.Min, 1)
-	l.bounds.Max = max(b.Max, l.bounds.Min)
+	if l.bounds.Max = max(b.Max, l.bounds.Min); l.belief != nil && l.bounds.Max > l.belief.most {
+		l.belief = nil
+	}
 	l.held, l.tried = l.within(l.held), l.within(l.tried)
 }
 
@@ -165,21 +180,31 @@ func (l *Limit) learn(w *Window) {
 		l.retreat(0.95 * min(float64(l.held), w.concurrency()))
 	case 10*w.Failed > w.Ended:
 		l.retreat(0.9 * float64(l.held))
-	case math.Abs(float64(w.Change)) > max(2, w.concurrency()/4):
+	case math.Abs(float64(w.Change)) > max(2, w.concurrency()/4, float64(w.Ended)/10):
 		// It filled or emptied meanwhile: what was measured belongs to no limit.
 	case w.Limited == 0:
-		if l.tried > l.held { // the higher limit was not needed: nothing is known of it
-			l.nextTrial = l.now + gapLeast
-		}
-		if len(l.record.points) > 1 {
-			l.makeRoom(w, l.record.knee(l.cv))
+		l.nextUp = max(l.nextUp, l.now+gapLeast) // a higher limit is not needed
+		if l.belief != nil {
+			l.makeRoom(w)
 		}
 		l.tried = l.held
 	default:
-		experiment := l.tried != l.held
-		if clear := l.record.add(l.tried, w, l.cv, experiment); clear || !experiment {
-			l.decide(w)
-		} // otherwise the experiment goes on
+		if l.belief == nil || !l.belief.covers(l.latency) {
+			l.belief = newBelief(l.bounds.Max, l.latency)
+		}
+		if l.usual == 0 {
+			l.usual = rate(w)
+		}
+		l.usual += (rate(w) - l.usual) * (1 - math.Exp(-w.Span.Seconds()/usually))
+		if l.known() >= sure && !heavily(w) && l.belief.loaded(rate(w), light) < 0.5 {
+			// A load that the function bears tells next to nothing of its capacity.
+			l.makeRoom(w)
+			l.tried = l.held
+			return
+		}
+		l.belief.pass(w.Span.Seconds())
+		l.belief.learn(l.tried, w.concurrency(), l.latency, spread(l.cv, l.tried)/math.Sqrt(w.served()))
+		l.decide(w)
 	}
 }
 
@@ -187,9 +212,15 @@ func (l *Limit) learn(w *Window) {
 func (l *Limit) retreat(to float64) {
 	l.held = l.within(int(to))
 	l.tried = l.held
-	l.record = record{}
-	l.step = firstStep
-	l.nextTrial = l.now + rest
+	l.belief = nil
+	l.rested = l.now + rest
+}
+
+// spread is what the standard error of a latency at a limit is, times the square root of
+// the calls. Where calls wait inside, the durations vary less than the service, since
+// each is the sum of several; the latency, which is a throughput, does not.
+func spread(cv float64, limit int) float64 {
+	return wider * max(cv, min(1, cv*math.Sqrt(float64(limit))))
 }
 
 // vary follows the coefficient of variation: up at once and down slowly, because of a
@@ -208,57 +239,77 @@ func (l *Limit) vary(w *Window) {
 	l.cv += (cv - l.cv) * rate
 }
 
-// offered is how many calls would run at once if all were let in and none had to wait.
-func offered(w *Window, k knee) float64 {
-	return float64(w.Ended+w.Limited) / w.Span.Seconds() * k.service
+// heavily reports whether so many calls find no slot that it matters.
+func heavily(w *Window) bool { return float64(w.Limited) > heavy*float64(w.Ended+w.Limited) }
+
+// known is how likely the best limit is within a fifth of the capacity.
+func (l *Limit) known() float64 {
+	best := float64(l.belief.best())
+	return l.belief.within(0.8*best-0.01, 1.2*best+0.01)
 }
+
+// rate is how many calls would come in a second if none had to wait.
+func rate(w *Window) float64 { return float64(w.Ended+w.Limited) / w.Span.Seconds() }
 
 // decide sets the limit that is held, and what the next window tries.
 func (l *Limit) decide(w *Window) {
-	k := l.record.knee(l.cv)
-	if k.contradicted {
-		// The function has become another while the limit moved.
-		l.record.suspect(l.tried, sums{w.Inflight, w.served(), w.Span.Seconds()}, l.cv)
-		k = l.record.knee(l.cv)
+	overload := heavily(w) && l.belief.loaded(min(rate(w), l.usual), 1) > overloaded
+	to := l.within(l.belief.best())
+	if l.belief.fits(to) < l.belief.fits(l.held)+better {
+		to = l.held
 	}
-	heavily := float64(w.Limited) > heavy*float64(w.Ended+w.Limited)
-	load := offered(w, k)
-	if to := l.within(k.limit); !near(to, l.held) && (to > l.held || heavily && load > k.at) {
+	if l.belief.fits(to) < vague {
+		to = l.within(min(max(l.held, int(l.belief.quantile(quarter))), int(math.Ceil(l.belief.quantile(1-quarter)))))
+	}
+	if to > l.held || overload {
 		l.held = to
 	}
-	l.makeRoom(w, k)
+	l.makeRoom(w)
+	measured := l.tried
 	l.tried = l.held
-	overload := heavily && load > float64(l.held)
-	below := k.below && k.least > l.bounds.Min && overload
-	above := k.above && l.held < l.bounds.Max && l.now >= l.nextTrial
-	switch {
-	case below && (k.lower || !k.above):
-		l.tried = l.within(min(int(dipTo*float64(k.least)), k.least-1))
-		return
-	case above:
-		l.tried = l.within(max(int(l.step*float64(l.held)), l.held+1))
-		l.step = min(l.step*stepMore, mostStep)
-		return
-	}
-	l.step = firstStep
-	gap := min(gapTimes*w.Span, gapMost)
-	switch held := float64(l.held); {
-	case l.now >= l.nextTrial && l.held < l.bounds.Max:
-		l.tried = l.within(int(math.Ceil(watchStep*held + 0.5)))
-		l.nextTrial = l.now + max(gap, gapLeast)
-		if k.high > max(held+0.5, 1.15*held) { // more may be likely soon
-			l.nextTrial = l.now + max(gap, gapSoon)
+	l.experiment(w, min(w.concurrency()/float64(measured), 1), overload)
+}
+
+// experiment chooses what the next window tries: the limit at which a measurement tells
+// most of the capacity, if that is worth it. full is the part of the limit that was in use.
+func (l *Limit) experiment(w *Window, full float64, overload bool) {
+	held := float64(l.held)
+	known := l.belief.within(0.8*held-0.01, 1.2*held+0.01)
+	e := spread(l.cv, l.held) / math.Sqrt(w.served())
+	here := l.belief.gain(l.held, full, e)
+	most := worth * known * known
+	for _, s := range steps {
+		n := l.within(int(math.Floor(s * held)))
+		pay := dipsPay
+		if s > 1 {
+			n, pay = l.within(int(math.Ceil(s*held))), 1
 		}
-	case l.now >= l.nextDip && l.held > l.bounds.Min && overload && k.low < min(held-0.5, 0.87*held):
-		l.tried = l.within(min(int(checkStep*held), l.held-1))
-		l.nextDip = l.now + max(gap, gapSoon)
+		switch {
+		case n == l.held,
+			n > l.held && l.now < max(l.rested, l.nextUp),
+			n < l.held && (!overload || l.now < l.nextDip):
+			continue
+		}
+		value := pay*(l.belief.gain(n, full, e)-here) - far*known*max(math.Abs(math.Log(float64(n)/held))-near, 0)
+		if value > most {
+			most, l.tried = value, n
+		}
+	}
+	gap := time.Duration(float64(gapLeast) * known / (1 - min(known, 0.999)) * (1 - gapSure) / gapSure)
+	gap = min(gap, max(min(gapTimes*w.Span, gapMost), gapLeast))
+	switch {
+	case l.tried > l.held:
+		l.nextUp = l.now + gap
+	case l.tried < l.held:
+		l.nextDip = l.now + gap
 	}
 }
 
 // makeRoom lets the limit stand somewhat above the knee where the load is below it: as a
 // protection it is not needed there, and would only turn short bursts away.
-func (l *Limit) makeRoom(w *Window, k knee) {
-	if !k.above && !k.below && offered(w, k) < light*k.at {
-		l.held = max(l.held, l.within(int(math.Round(room*k.at))))
+func (l *Limit) makeRoom(w *Window) {
+	best := float64(l.belief.best())
+	if l.known() >= sure && l.belief.loaded(rate(w), light) < 1-sure {
+		l.held = max(l.held, l.within(int(math.Round(room*best))))
 	}
 }

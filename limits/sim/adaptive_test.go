@@ -90,12 +90,13 @@ func (y *tally) add(f found, name string) {
 }
 
 // judge fails the test where more cases are wrong than a finder by chance may have among
-// so many: one in twenty. All that are wrong are named.
+// so many: one in fifty. Some hundred calls tell two neighbours apart, or by bad luck do
+// not. All that are wrong are named.
 func (y *tally) judge(t *testing.T) {
 	t.Helper()
 	slices.Sort(y.wrong)
 	t.Logf("%d of %d wrong:\n%s", len(y.wrong), y.cases, strings.Join(y.wrong, "\n"))
-	if 20*len(y.wrong) > y.cases {
+	if 50*len(y.wrong) > y.cases {
 		t.Errorf("%d of %d wrong", len(y.wrong), y.cases)
 	}
 }
@@ -173,64 +174,80 @@ func TestASlowerFunctionKeepsItsLimit(t *testing.T) {
 	}
 }
 
-// TestNoDrift: half an hour of a load a fifth above the capacity.
+// TestNoDrift: half an hour of a load a fifth above the capacity, whose worst minute counts.
 func TestNoDrift(t *testing.T) {
-	const capacity = 20
-	for name, service := range map[string]Function{
-		"exponential": {Service: Exponential(100 * time.Millisecond)},
-		"lognormal":   {Service: Lognormal(100*time.Millisecond, 0.5)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			to := 30 * time.Minute
-			if raced {
-				to = 2 * time.Minute
+	for _, s := range distributions {
+		for _, capacity := range []int{1, 2, 3, 5, 10, 20} {
+			if raced && capacity != 2 {
+				continue
 			}
-			r := bubble(t, func() *Scenario {
-				f := service
-				f.Workers = capacity
-				return &Scenario{
-					Seed: 3, For: to, Function: f,
-					Streams: []Stream{{Rate: Steady(1.2 * capacity / 0.1)}},
-					Gate:    auto(t), Refuses: true,
+			t.Run(fmt.Sprintf("%s/%d", s.name, capacity), func(t *testing.T) {
+				t.Parallel()
+				mean, to := 20*time.Millisecond, 30*time.Minute
+				if capacity == 20 {
+					mean = 100 * time.Millisecond // as many calls as a capacity of 4
+				}
+				if raced {
+					to = 2 * time.Minute
+				}
+				r := bubble(t, func() *Scenario {
+					return &Scenario{
+						Seed: 3, For: to, Function: Function{Service: s.of(mean), Workers: capacity},
+						Streams: []Stream{{Rate: Steady(1.2 * float64(capacity) / mean.Seconds())}},
+						Gate:    auto(t), Refuses: true,
+					}
+				})
+				const from = time.Minute
+				most := r.MaxMeanLimit(from, to, time.Minute)
+				got := r.Between(from, to)
+				t.Logf("limit %.2f, in the last minute %.2f, in the highest %.2f; goodput %.1f%% of capacity",
+					r.MeanLimit(from, to), r.MeanLimit(to-time.Minute, to), most, 100*got.Goodput()*mean.Seconds()/float64(capacity))
+				if most > 1.3*float64(capacity) {
+					t.Errorf("the limit is %.2f over a minute, the capacity %d", most, capacity)
+				}
+				// Refused at once where all slots are taken, a part is lost to chance: Erlang's
+				// formula for a fixed limit of the capacity leaves so much of it.
+				if erlang := 1.2 * (1 - blocked(capacity, 1.2*float64(capacity))); got.Goodput()*mean.Seconds() < 0.97*erlang*float64(capacity) {
+					t.Errorf("goodput is %.1f a second, a fixed limit of %d has %.1f", got.Goodput(), capacity, erlang*float64(capacity)/mean.Seconds())
 				}
 			})
-			const from = time.Minute
-			mean, last := r.MeanLimit(from, to), r.MeanLimit(to-time.Minute, to)
-			most := r.MaxMeanLimit(from, to, time.Minute)
-			s := r.Between(from, to)
-			t.Logf("limit %.1f, in the last minute %.1f, in the highest %.1f; goodput %.1f%% of capacity", mean, last, most, 100*s.Goodput()*0.1/capacity)
-			if most > 1.3*capacity {
-				t.Errorf("the limit is %.1f over a minute, the capacity %d", most, capacity)
-			}
-			if s.Goodput() < 0.85*capacity/0.1 {
-				t.Errorf("goodput is %.0f a second of %d", s.Goodput(), int(capacity/0.1))
-			}
-		})
+		}
 	}
+}
+
+// blocked is the part of calls that find all of so many slots taken: Erlang's B.
+func blocked(slots int, load float64) float64 {
+	b := 1.0
+	for n := 1; n <= slots; n++ {
+		b = load * b / (float64(n) + load*b)
+	}
+	return b
 }
 
 // TestNoRefusalForAdaptation: at seven tenths of the capacity, once the limit has
 // been found, nobody is refused while a worker is idle.
 func TestNoRefusalForAdaptation(t *testing.T) {
 	skipRaced(t)
-	for _, capacity := range []int{20, 50, 100} {
-		t.Run(fmt.Sprint(capacity), func(t *testing.T) {
-			t.Parallel()
-			r := bubble(t, func() *Scenario {
-				return &Scenario{
-					Seed: 3, For: 3 * time.Minute,
-					Function: Function{Service: Lognormal(20*time.Millisecond, 0.5), Workers: capacity},
-					Streams:  []Stream{{Rate: Burst(0.7*float64(capacity)/0.02, 2*float64(capacity)/0.02, 0, 20*time.Second)}},
-					Gate:     auto(t), Refuses: true,
+	for _, s := range distributions {
+		for _, capacity := range []int{1, 3, 5, 10, 20, 50, 100} {
+			t.Run(fmt.Sprintf("%s/%d", s.name, capacity), func(t *testing.T) {
+				t.Parallel()
+				r := bubble(t, func() *Scenario {
+					return &Scenario{
+						Seed: 3, For: 3 * time.Minute,
+						Function: Function{Service: s.of(20 * time.Millisecond), Workers: capacity},
+						Streams:  []Stream{{Rate: Burst(0.7*float64(capacity)/0.02, 2*float64(capacity)/0.02, 0, 20*time.Second)}},
+						Gate:     auto(t), Refuses: true,
+					}
+				})
+				s := r.Between(22*time.Second, 3*time.Minute)
+				t.Logf("limit %.1f, then %.1f; %d refused, %d of them with a worker idle", r.MeanLimit(15*time.Second, 20*time.Second),
+					r.MeanLimit(2*time.Minute, 3*time.Minute), s.Refusals(), s.Premature)
+				if s.Premature > 0 {
+					t.Errorf("%d refused with a worker idle", s.Premature)
 				}
 			})
-			s := r.Between(22*time.Second, 3*time.Minute)
-			t.Logf("limit %.1f, then %.1f; %d refused, %d of them with a worker idle", r.MeanLimit(15*time.Second, 20*time.Second),
-				r.MeanLimit(2*time.Minute, 3*time.Minute), s.Refusals(), s.Premature)
-			if s.Premature > 0 {
-				t.Errorf("%d refused with a worker idle", s.Premature)
-			}
-		})
+		}
 	}
 }
 
