@@ -222,15 +222,6 @@ func (b *belief) loaded(rate, part float64) float64 {
 	return sum
 }
 
-// service is the service time, most likely, in seconds.
-func (b *belief) service() float64 {
-	sum := 0.0
-	for i, w := range b.weight {
-		sum += w * b.mean[i]
-	}
-	return math.Exp(sum)
-}
-
 // gain is how much a measurement at a limit would tell of the capacity, in nats: by how
 // much the latencies that it may have there differ, beyond what is not known of the
 // service time and what chance adds. full is the part of a limit that is in use in the

@@ -90,13 +90,13 @@ func (y *tally) add(f found, name string) {
 }
 
 // judge fails the test where more cases are wrong than a finder by chance may have among
-// so many: one in fifty. Some hundred calls tell two neighbours apart, or by bad luck do
+// so many: one in fifty, or one. Some hundred calls tell two neighbours apart, or by bad luck do
 // not. All that are wrong are named.
 func (y *tally) judge(t *testing.T) {
 	t.Helper()
 	slices.Sort(y.wrong)
 	t.Logf("%d of %d wrong:\n%s", len(y.wrong), y.cases, strings.Join(y.wrong, "\n"))
-	if 50*len(y.wrong) > y.cases {
+	if len(y.wrong) > max(1, y.cases/50) {
 		t.Errorf("%d of %d wrong", len(y.wrong), y.cases)
 	}
 }
