@@ -75,13 +75,17 @@ func TestADiskThatFails(t *testing.T) {
 				for _, s := range f.seen() {
 					ran[s.header.Get("X-Call-Id")] = true
 				}
-				missing := 0
+				var missing []string
 				for _, id := range want {
 					if !ran[id] {
-						missing++
+						missing = append(missing, id)
 					}
 				}
-				return missing == 0, fmt.Sprintf("%d of %d have not", missing, len(want))
+				if len(missing) == 0 {
+					return true, ""
+				}
+				// How one of them stands tells whether it is late or lost.
+				return false, fmt.Sprintf("%d of %d have not, such as %s: %s", len(missing), len(want), missing[0], ask(t, w, "GET", "/_weir/calls/"+missing[0], "").body)
 			})
 			for _, id := range want {
 				reaches(t, w, id, "succeeded")
