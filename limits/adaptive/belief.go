@@ -1,8 +1,6 @@
 package adaptive
 
-import (
-	"math"
-)
+import "math"
 
 // belief is how likely each pair of a capacity and a service time is, after all that was
 // measured: a filter on a grid, of logarithms.
@@ -16,7 +14,6 @@ type belief struct {
 	// service time if it is the one.
 	weight, mean, variance []float64
 	other                  []float64 // to work in
-	excess                 []float64
 }
 
 const (
@@ -60,7 +57,7 @@ func newBelief(most int, latency float64) *belief {
 	}
 	n := len(b.capacities)
 	b.cells, b.other = make([]float64, n*serviceNodes), make([]float64, serviceNodes)
-	b.weight, b.mean, b.variance, b.excess = make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+	b.weight, b.mean, b.variance = make([]float64, n), make([]float64, n), make([]float64, n)
 	for i := range n {
 		for j := range serviceNodes {
 			b.cells[i*serviceNodes+j] = b.prior(i) / serviceNodes
@@ -176,11 +173,12 @@ func (b *belief) fits(limit int) float64 {
 	return sum
 }
 
-// within is how likely the capacity is between two, both included.
-func (b *belief) within(from, to float64) float64 {
-	sum := 0.0
+// around is how likely the capacity is such that the limit is within a fifth of it, or
+// close to that.
+func (b *belief) around(limit int) float64 {
+	n, sum := float64(limit), 0.0
 	for i, c := range b.capacities {
-		if c >= from && c <= to {
+		if c >= 0.8*n-0.01 && c <= 1.2*n+0.01 {
 			sum += b.weight[i]
 		}
 	}

@@ -243,10 +243,7 @@ func (l *Limit) vary(w *Window) {
 func heavily(w *Window) bool { return float64(w.Limited) > heavy*float64(w.Ended+w.Limited) }
 
 // known is how likely the best limit is within a fifth of the capacity.
-func (l *Limit) known() float64 {
-	best := float64(l.belief.best())
-	return l.belief.within(0.8*best-0.01, 1.2*best+0.01)
-}
+func (l *Limit) known() float64 { return l.belief.around(l.belief.best()) }
 
 // rate is how many calls would come in a second if none had to wait.
 func rate(w *Window) float64 { return float64(w.Ended+w.Limited) / w.Span.Seconds() }
@@ -274,7 +271,7 @@ func (l *Limit) decide(w *Window) {
 // most of the capacity, if that is worth it. full is the part of the limit that was in use.
 func (l *Limit) experiment(w *Window, full float64, overload bool) {
 	held := float64(l.held)
-	known := l.belief.within(0.8*held-0.01, 1.2*held+0.01)
+	known := l.belief.around(l.held)
 	e := spread(l.cv, l.held) / math.Sqrt(w.served())
 	here := l.belief.gain(l.held, full, e)
 	most := worth * known * known
