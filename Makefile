@@ -12,9 +12,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 #   make test PKG=./limits TESTFLAGS='-run Gate -count=1'
 RACE ?=
 PKG ?= ./...
-# Two packages at a time: tests that start servers and processes of their own
-# need the rest of the machine.
+# Two packages at a time; those that start servers and processes in numbers come
+# last, each by itself.
 TESTFLAGS ?= -p 2
+ALONE := ./e2e/...,./queue/...,./limits/lease/...
 # How long make idle watches each.
 IDLE ?= 60s
 # For make soak-page.
@@ -57,7 +58,7 @@ demo: ## half a minute of weir at work: a sample function, weir in front, uneven
 
 .PHONY: test
 test: deps $(TOOLS)/gotest ## run all tests; RACE=1 with the race detector
-	$(TOOLS)/gotest $(if $(RACE),-race) $(TESTFLAGS) $(PKG)
+	$(TOOLS)/gotest -alone=$(ALONE) $(if $(RACE),-race) $(TESTFLAGS) $(PKG)
 
 .PHONY: test-page
 test-page: $(TOOLS)/gotest ## the status page in a real Chromium; its pictures in bin/page
@@ -122,8 +123,7 @@ check: ## everything that has to pass, as CI runs it
 	@$(MAKE) --no-print-directory check-modules
 	@$(MAKE) --no-print-directory check-platforms
 	@$(MAKE) --no-print-directory check-code
-	@# One package at a time: those that start servers bound what the others may cost.
-	@$(MAKE) --no-print-directory test RACE=1 TESTFLAGS='-p 1'
+	@$(MAKE) --no-print-directory test RACE=1
 	@$(MAKE) --no-print-directory check-fuzz
 
 .PHONY: check-format

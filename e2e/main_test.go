@@ -18,6 +18,10 @@ import (
 // since a busy machine must not fail a test, and is never itself a result.
 const patience = 60 * time.Second
 
+// parallel is how many tests run at once, unless -parallel says otherwise: half
+// the time they wait.
+const parallel = "4"
+
 // roleVariable makes this test binary be something else: the function of a test
 // in which weir starts it. weir hands its environment on, less its own WEIR_*.
 const roleVariable = "E2E_ROLE"
@@ -34,6 +38,14 @@ func TestMain(m *testing.M) {
 		}
 	}
 	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		if err := flag.Set("test.parallel", parallel); err != nil {
+			fmt.Fprintln(os.Stderr, "e2e:", err)
+			os.Exit(1)
+		}
+	}
 	if flag.Lookup("test.list").Value.String() == "" {
 		// Now, and not by the first test that wants it: its duration, and that of all which
 		// run beside it, would be the build's. Whoever wants it says what went wrong.

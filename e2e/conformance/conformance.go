@@ -21,6 +21,16 @@ import (
 // since a busy machine must not fail a case, and is never itself a result.
 const patience = 45 * time.Second
 
+// patienceForFailure is it where a case is expected to fail: it will wait in vain.
+const patienceForFailure = 10 * time.Second
+
+func patienceOf(t testing.TB) time.Duration {
+	if _, judged := t.(*judge); judged {
+		return patienceForFailure
+	}
+	return patience
+}
+
 // Carrier is what carries requests to weir.
 type Carrier struct {
 	Name string
@@ -163,6 +173,7 @@ func Run(t *testing.T, launcher Launcher, carriers []Carrier, expected []Expecte
 				}
 				t.Run(carrier.Name, func(t *testing.T) {
 					if reason, ok := expectation(expected, c.Name, carrier); ok {
+						t.Parallel()
 						mustFail(t, reason, func(t testing.TB) { c.play(t, newStage(t, &c, launcher, certs, carrier)) })
 						return
 					}
@@ -254,6 +265,7 @@ func (c *Case) play(t testing.TB, s *Stage) {
 // cond says what it saw, for the failure's message.
 func eventually(t testing.TB, what string, cond func() (ok bool, saw string)) {
 	t.Helper()
+	patience := patienceOf(t)
 	deadline := time.Now().Add(patience)
 	pause := 5 * time.Millisecond
 	for {
@@ -273,6 +285,7 @@ func eventually(t testing.TB, what string, cond func() (ok bool, saw string)) {
 // await receives from c, and fails the case when nothing comes.
 func await[T any](t testing.TB, what string, c <-chan T) T {
 	t.Helper()
+	patience := patienceOf(t)
 	select {
 	case v := <-c:
 		return v
@@ -285,6 +298,7 @@ func await[T any](t testing.TB, what string, c <-chan T) T {
 // offer sends on c, and fails the case when nobody takes it.
 func offer[T any](t testing.TB, what string, c chan<- T, v T) {
 	t.Helper()
+	patience := patienceOf(t)
 	select {
 	case c <- v:
 	case <-time.After(patience):

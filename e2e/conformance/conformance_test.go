@@ -97,16 +97,19 @@ func weir(t *testing.T, engine string, watch bool) conformance.Binary {
 // engine and HTTP/2 by net/http: watched by the race detector in the clear, whose
 // paths TLS shares.
 func TestOwnEngine(t *testing.T) {
+	t.Parallel()
 	conformance.Run(t, weir(t, "own", true), []conformance.Carrier{conformance.H1, conformance.H2C}, conformance.OwnEngine())
 }
 
 // TestOwnEngineOverTLS runs it over the rest.
 func TestOwnEngineOverTLS(t *testing.T) {
+	t.Parallel()
 	conformance.Run(t, weir(t, "own", false), []conformance.Carrier{conformance.H1TLS, conformance.H2TLS}, conformance.OwnEngine())
 }
 
 // TestNetHTTP runs it over HTTP/1.1 by net/http. HTTP/2 is net/http's in both and
 // is run once, above; only how a drain begins differs, and is not run here.
 func TestNetHTTP(t *testing.T) {
+	t.Parallel()
 	conformance.Run(t, weir(t, "nethttp", false), []conformance.Carrier{conformance.H1, conformance.H1TLS}, conformance.NetHTTP())
 }

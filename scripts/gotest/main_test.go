@@ -116,6 +116,23 @@ Skipped, and why:
 		}
 	})
 
+	t.Run("some alone", func(t *testing.T) {
+		out, code := gotest("-alone=./bad,./exits", "-vet=off", "-count=1", "-p", "2", "./...")
+		verdicts := regexp.MustCompile(`(?m)^(?:ok  |FAIL|\?   )\texample/(\w+)\t`).FindAllStringSubmatch(out, -1)
+		if n := len(verdicts); n < 2 || verdicts[n-2][1] != "bad" || verdicts[n-1][1] != "exits" {
+			t.Errorf("the packages ended as %q, want bad and exits last", verdicts)
+		}
+		if code != 1 || strings.Count(out, "\texample/good\t") != 1 || !strings.HasSuffix(out, "\n4 passed, 5 failed, 2 skipped\n") {
+			t.Errorf("exit code %d, output:\n%s", code, out)
+		}
+		if out, code := gotest("-alone=./bad,./exits", "./good"); code != 0 || !strings.HasSuffix(out, "\n2 passed, 0 failed, 2 skipped\n") {
+			t.Errorf("those alone are not asked for: exit code %d, output:\n%s", code, out)
+		}
+		if out, code := gotest("-alone=./good", "-run", "Good"); code != 1 || !strings.Contains(out, "no packages") {
+			t.Errorf("no packages: exit code %d, output:\n%s", code, out)
+		}
+	})
+
 	t.Run("no such package", func(t *testing.T) {
 		if out, code := gotest("./nosuchpackage"); code != 1 || !strings.Contains(out, "nosuchpackage") {
 			t.Errorf("exit code %d, output:\n%s", code, out)
@@ -126,10 +143,11 @@ Skipped, and why:
 // What the race detector, the Go command or a crash prints between events.
 func TestLinesThatAreNoEventsArePassedOn(t *testing.T) {
 	var out bytes.Buffer
-	s, err := summarise(strings.NewReader("go: downloading x\n{\"Action\":\"run\",\"Package\":\"p\",\"Test\":\"TestX\"}\n{broken\nno newline"), &out)
-	if err != nil {
+	s := newSummary(&out)
+	if err := s.read(strings.NewReader("go: downloading x\n{\"Action\":\"run\",\"Package\":\"p\",\"Test\":\"TestX\"}\n{broken\nno newline")); err != nil {
 		t.Fatal(err)
 	}
+	s.conclude()
 	if want := "go: downloading x\n{broken\nno newline\n0 passed, 0 failed, 0 skipped\n"; out.String() != want {
 		t.Errorf("%q, want %q", out.String(), want)
 	}
@@ -139,8 +157,9 @@ func TestLinesThatAreNoEventsArePassedOn(t *testing.T) {
 }
 
 func TestWriteErrorIsNotSwallowed(t *testing.T) {
-	if _, err := summarise(strings.NewReader("line\n"), fullDisk{}); err == nil {
-		t.Error("no error")
+	s := newSummary(fullDisk{})
+	if err := s.read(strings.NewReader("line\n")); err != nil || s.err == nil {
+		t.Errorf("read: %v, write: %v; want an error of writing", err, s.err)
 	}
 }
 

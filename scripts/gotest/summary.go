@@ -38,16 +38,20 @@ type summary struct {
 	skipped  int
 }
 
-// summarise reads the events of `go test -json` from r, and writes to w what
-// failed as it fails, a line a package, and at the end what was skipped, what
-// failed, and the counts. Lines that are no event are passed on.
-func summarise(r io.Reader, w io.Writer) (*summary, error) {
-	s := &summary{
+// newSummary makes one that writes to w what failed as it fails and a line a
+// package, and when it is concluded what was skipped, what failed, and the counts.
+func newSummary(w io.Writer) *summary {
+	return &summary{
 		out:      w,
 		running:  make(map[test]bool),
 		output:   make(map[test][]string),
 		packages: make(map[string][]string),
 	}
+}
+
+// read takes the events of one `go test -json`. Lines that are no event are
+// passed on.
+func (s *summary) read(r io.Reader) error {
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -60,14 +64,12 @@ func summarise(r io.Reader, w io.Writer) (*summary, error) {
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			break
+			return nil
 		}
 		if err != nil {
-			return s, err
+			return err
 		}
 	}
-	s.conclude()
-	return s, s.err
 }
 
 func (s *summary) printf(format string, args ...any) {
