@@ -12,10 +12,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 #   make test PKG=./limits TESTFLAGS='-run Gate -count=1'
 RACE ?=
 PKG ?= ./...
-# Two packages at a time; those that start servers and processes in numbers come
-# last, each by itself.
+# Two packages at a time; those that start servers and processes by the hundred
+# come last, each by itself.
 TESTFLAGS ?= -p 2
-ALONE := ./e2e/...,./queue/...,./limits/lease/...
+ALONE := ./e2e/...
 # How long make idle watches each.
 IDLE ?= 60s
 # For make soak-page.

@@ -84,7 +84,7 @@ func noise(n int) []byte {
 }
 
 func TestLargeBodiesAreRelayedBetweenConnections(t *testing.T) {
-	big := noise(10<<20 + 7)
+	big := noise(3<<20 + 7) // of a pipe and of a read many times over
 	chunkedBig := fmt.Appendf(nil, "%x\r\n%s\r\n5;a\r\nhello\r\n%x\r\n%s\r\n0\r\nX-Sum: 1\r\n\r\n", len(big), big, len(big)/2, big[:len(big)/2])
 	chunkedWant := bytes.Replace(chunkedBig, []byte("5;a\r\n"), []byte("5\r\n"), 1)
 	for _, c := range []struct {
