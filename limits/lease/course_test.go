@@ -108,16 +108,17 @@ func (c *course) act(m *member) {
 	phase := m.phase
 	held := m.part.bound.Slots
 	c.step(m)
-	wait, most := 0, int(m.shortest(&m.record).Milliseconds()) // ms
+	wait, shortest := 0, int(m.shortest(&m.record).Milliseconds())
+	least, most := shortest*3/40, shortest/8 // a tenth, give or take a quarter
 	switch {
 	case phase == idle && m.phase == idle: // it has failed
-		wait = c.choose(100, min(900, most/5), "again")
+		wait = c.choose(100, min(900, shortest/5), "again")
 	case m.phase == idle && m.part.starved > s.starved && m.part.bound.Slots > held:
 		wait = 20
-	case m.phase == idle && (m.part.starved > s.starved || m.scarce || m.newcomer):
-		wait = c.choose(min(150, most/10), min(250, most/8), "hungry")
+	case m.phase == idle && (m.part.starved > s.starved || m.scarce || m.awaiting || m.newcomer):
+		wait = c.choose(min(150, least), min(250, most), "hungry")
 	case m.phase == idle:
-		wait = c.choose(min(375, most/10), min(625, most/8), "idle")
+		wait = c.choose(min(375, least), min(625, most), "idle")
 	default:
 		wait = c.choose(0, 40, "on its way")
 	}
@@ -125,6 +126,11 @@ func (c *course) act(m *member) {
 		s.starved = m.part.starved
 	}
 	s.next = c.now + time.Duration(wait)*time.Millisecond
+	if now := m.part.now(); m.phase == idle {
+		if end := m.nextEnd(now); !end.IsZero() {
+			s.next = min(s.next, c.now+time.Duration(float64(end.Sub(now))/(1+m.drift)))
+		}
+	}
 }
 
 // traffic ends calls of a member and begins some.

@@ -74,6 +74,7 @@ type holder struct {
 	starved   uint64
 	starvedAt time.Time
 	scarce    bool // somebody wanted more than there is, at the last observation
+	awaiting  bool // somebody had not been heard of since an outage, at the last observation
 	// newcomer: it has come, and what the others may run is not known yet, or the record is
 	// young.
 	newcomer  bool
@@ -177,7 +178,7 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 	next.put(Member{ID: h.id, Beat: h.beat(own), Slots: held, Wanted: h.needed, Limit: h.config.Limit, Lease: h.config.Time})
 
 	target := min(h.goal(&next, limit, d), max(limit-taken, 0))
-	h.scarce = wantMore(&next)
+	h.scarce, h.awaiting = wantMore(&next), silent
 	switch {
 	case h.lost, silent && h.unknown(): // others may have more than this holder remembers, or count on what it had
 		target = min(target, h.allowed(at))
@@ -199,6 +200,8 @@ func (h *holder) observe(at time.Time, read *Record, revision uint64) *Record {
 	switch {
 	case own == nil || h.lost || next.Young != r.Young || own.Lease != h.config.Time: // has to be written
 	case entry.Sure && h.awaited(&next): // tells who has come
+	case silent && !h.confirmed: // an outage is over: asks who is there still
+	case h.asked(at, &next): // tells who asks that
 	case at.Sub(h.wrote) >= h.portion(renewPart), h.bound.Until.Before(at.Add(h.portion(ownPart - renewPart))): // renews
 	case target > held && (h.needed > held || held == 0): // takes
 	case h.scarce && max(target, d.Inflight) < held: // gives
@@ -250,6 +253,9 @@ func (h *holder) succeeded(sent time.Time, revision uint64) {
 		s.unaware = s.unaware || h.joining
 		s.untold = s.untold || h.joining || h.longer
 		s.told = s.told || sure
+		if m := h.record.member(id); m != nil && !m.Sure {
+			s.answered = sent
+		}
 		h.seen[id] = s
 	}
 	h.bind(h.planned, sent.Add(h.portion(ownPart)), h.limit())

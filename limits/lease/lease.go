@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	mathrand "math/rand/v2"
 	"sync"
 	"time"
@@ -33,7 +34,8 @@ type Options struct {
 const LeastTime = time.Second
 
 // How often the ledger is looked at, at random around it so that members do not meet:
-// while nothing is wanted, and while somebody wants more than there is.
+// while nothing is wanted, and while somebody wants more than there is or has to be heard
+// of after an outage.
 const (
 	idlePoll   = 500 * time.Millisecond
 	hungryPoll = 200 * time.Millisecond
@@ -142,11 +144,11 @@ func (l *Lease) Run(ctx context.Context, ready chan<- struct{}) {
 		case <-l.changed:
 		case <-l.o.Part.Starving():
 			// One look serves all that found no slot; without effect the next waits.
-			gap := hungryPoll
+			gap := l.poll()
 			if took {
 				gap = again
 			}
-			if wait := time.Until(last.Add(spread(gap))); wait > 0 {
+			if wait := min(time.Until(last.Add(spread(gap))), l.nextEnd()); wait > 0 {
 				pause := time.NewTimer(wait)
 				select {
 				case <-ctx.Done():
@@ -162,7 +164,7 @@ func (l *Lease) Run(ctx context.Context, ready chan<- struct{}) {
 			close(ready)
 			ready = nil
 		}
-		timer.Reset(spread(l.poll()))
+		timer.Reset(min(spread(l.poll()), l.nextEnd()))
 	}
 }
 
@@ -173,18 +175,30 @@ func (l *Lease) waits() bool {
 	return l.failed.IsZero() && (l.holder.newcomer || l.holder.wrote.IsZero())
 }
 
-// poll is when to look again.
+// poll is how long to wait until the next look, about: often enough that a beat is seen
+// within an eighth of the shortest lease, as what a dead member held is to be back in it.
 func (l *Lease) poll() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := idlePoll
-	if l.holder.scarce || l.holder.failing || l.holder.hungry(time.Now()) {
+	if l.holder.scarce || l.holder.awaiting || l.holder.failing || l.holder.hungry(time.Now()) {
 		p = hungryPoll
 	}
 	if l.holder.newcomer || l.holder.scarce && l.holder.owes() {
 		p = owingPoll
 	}
-	return min(p, l.holder.shortest(&l.holder.record)/8)
+	return min(p, l.holder.shortest(&l.holder.record)/10)
+}
+
+// nextEnd is how long it is until the next entry of another ends, for good if none does.
+func (l *Lease) nextEnd() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if end := l.holder.nextEnd(now); !end.IsZero() {
+		return end.Sub(now)
+	}
+	return math.MaxInt64
 }
 
 // spread is d, give or take a quarter.

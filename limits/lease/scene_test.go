@@ -549,3 +549,58 @@ func TestWhoFindsNoRecordWaits(t *testing.T) {
 	wantHeld(t, c, 0)
 	w.play(t, 10*time.Second, a, b, c)
 }
+
+// Who begins to want what another has says so at once, and not when it renews.
+func TestWhoWantsMoreAsks(t *testing.T) {
+	w := scene(10, OutageClosed, 2)
+	a, b := w.members[0], w.members[1]
+	a.wants = 10
+	w.play(t, 10*time.Second, a, b)
+	w.fresh(t, b, a, b)
+	wantHeld(t, a, 10)
+	b.wants = 10
+	w.look(t, b)
+	if m := w.ledger.record.member(b.id); m.Wanted < 5 {
+		t.Errorf("what stands in the record is %+v", m)
+	}
+	w.look(t, a)
+	w.look(t, a) // what it ran above its share has ended
+	w.look(t, b)
+	wantHeld(t, a, 5)
+	wantHeld(t, b, 5)
+}
+
+// After an outage in which long leases have ended, nobody waits until others renew theirs to
+// hear of them. While one is not there, the others do not write again and again for it.
+func TestWhoAsksAfterAnOutageIsAnswered(t *testing.T) {
+	w := timed(12, OutageShare, time.Minute, time.Minute, time.Minute)
+	a, b, c := w.members[0], w.members[1], w.members[2]
+	w.play(t, 20*time.Second, a, b, c)
+	w.down = true
+	w.play(t, 2*time.Minute, a, b, c)
+	a.wants = 12
+	w.down = false
+	before := w.ledger.writes
+	w.play(t, 10*time.Second, a, b) // c is stopped
+	if n := w.ledger.writes - before; n > 8 {
+		t.Errorf("two members write %d times within 10 s", n)
+	}
+	wantHeld(t, a, 4)
+	w.play(t, 500*time.Millisecond, a, b, c)
+	wantHeld(t, a, 12)
+}
+
+// Who has a long lease asks as well, if an outage has ended others' that are shorter.
+func TestWhoHasALongLeaseAsksAfterAnOutage(t *testing.T) {
+	w := timed(10, OutageShare, time.Minute, 2*time.Second)
+	a, b := w.members[0], w.members[1]
+	w.play(t, 20*time.Second, a, b) // it has renewed its own a few seconds ago
+	w.down = true
+	w.play(t, 3*time.Second, a, b)
+	a.wants = 10
+	w.down = false
+	w.play(t, time.Second, a, b)
+	if n := a.part.allowed(); n < 8 {
+		t.Errorf("it may run %d", n)
+	}
+}

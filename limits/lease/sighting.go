@@ -18,6 +18,8 @@ type sighting struct {
 	untold bool
 	// told: it can read here that there is no outage.
 	told bool
+	// answered: this holder last wrote while that one was not sure, zero for never.
+	answered time.Time
 }
 
 // look notes that the ledger is looked at, whether it can be reached or not.
@@ -105,8 +107,7 @@ func (h *holder) reconcile(at time.Time, read *Record, revision uint64) Record {
 
 // sight notes when each beat was first seen. The record was not read for so long before.
 func (h *holder) sight(at time.Time, unread time.Duration, r *Record) {
-	// There may have been an outage in which somebody's lease has ended.
-	blind := unread > portion(renewPart, h.shortest(r))
+	blind := unread > h.blindAfter(r)
 	if blind {
 		h.confirmed = false
 	}
@@ -120,7 +121,7 @@ func (h *holder) sight(at time.Time, unread time.Duration, r *Record) {
 		case s.beat != m.Beat:
 			// Unless this holder has written since, that may have been sent long before it
 			// arrived, by one who goes by its share meanwhile.
-			s = sighting{beat: m.Beat, at: at, silent: (s.silent || blind) && !h.confirmed}
+			s = sighting{beat: m.Beat, at: at, silent: (s.silent || blind) && !h.confirmed, answered: s.answered}
 			sure = sure || m.Sure && h.confirmed && m.ID != h.id
 		case blind:
 			// It could not renew its lease either, and may go on at its share.
@@ -137,6 +138,10 @@ func (h *holder) sight(at time.Time, unread time.Duration, r *Record) {
 		h.believe()
 	}
 }
+
+// blindAfter is for how long who has not read the record may have missed an outage in which
+// somebody's lease has ended.
+func (h *holder) blindAfter(r *Record) time.Duration { return portion(renewPart, h.shortest(r)) }
 
 // believe takes what the record says of each for what it may run.
 func (h *holder) believe() {
@@ -157,8 +162,37 @@ func (h *holder) awaited(r *Record) bool {
 	return false
 }
 
+// asked reports whether somebody waits to hear of this holder since an outage: what it wrote
+// before that one did says nothing. It is answered once in each outage that it can have
+// noticed, since who waits for a third to come or to end goes on asking.
+func (h *holder) asked(at time.Time, r *Record) bool {
+	for _, m := range r.Members {
+		if m.ID != h.id && m.Beat > 1 && !m.Sure && at.Sub(h.seen[m.ID].answered) >= h.blindAfter(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// nextEnd is when the first of the others' entries ends after a moment, zero for none.
+func (h *holder) nextEnd(at time.Time) time.Time {
+	var next time.Time
+	for _, m := range h.record.Members {
+		end := h.end(&m)
+		if m.ID != h.id && end.After(at) && (next.IsZero() || end.Before(next)) {
+			next = end
+		}
+	}
+	return next
+}
+
 func (h *holder) alive(at time.Time, m *Member) bool {
-	return at.Sub(h.seen[m.ID].at) < portion(othersPart, m.Lease)
+	return at.Before(h.end(m))
+}
+
+// end is until when an entry stands, as far as this holder has seen.
+func (h *holder) end(m *Member) time.Time {
+	return h.seen[m.ID].at.Add(portion(othersPart, m.Lease))
 }
 
 func (h *holder) beat(own *Member) uint64 {
