@@ -190,7 +190,8 @@ function showLimits(l) {
       note.id = `${id}-note`;
       label.htmlFor = id;
       input.setAttribute("aria-describedby", note.id);
-      set(label, name);
+      // Where it is too long for its column, it breaks between its words.
+      label.replaceChildren(...name.split(/(?<=[._/])/).flatMap((part) => [element("wbr"), part]));
     }
     const value = shownValue(l.in_force[name]);
     if (input.value.trim() === input.dataset.shown) input.value = value; // nobody is editing it
