@@ -101,9 +101,22 @@ func (d *Disk) CutPower(t testing.TB) {
 // content, while others still have files of that open: those keep answering with errors.
 func (d *Disk) Replace(t testing.TB) {
 	t.Helper()
+	d.Unplug(t)
+	d.PlugIn(t)
+}
+
+// Unplug takes the disk away; PlugIn puts one with the same content in its place. In
+// between there is the empty directory that it was mounted on.
+func (d *Disk) Unplug(t testing.TB) {
+	t.Helper()
 	if err := unix.Unmount(d.Dir, unix.MNT_DETACH); err != nil {
 		t.Fatalf("unmounting: %v", err)
 	}
+}
+
+// PlugIn puts a disk in the place of one that was unplugged.
+func (d *Disk) PlugIn(t testing.TB) {
+	t.Helper()
 	other := d.image + "+"
 	if out, err := exec.Command("cp", "--sparse=always", d.image, other).CombinedOutput(); err != nil {
 		t.Fatalf("copying the disk: %v: %s", err, out)

@@ -94,7 +94,13 @@ func (b *bundles) init(holdTime time.Duration) {
 type progress struct {
 	ended []byte
 	seq   uint64 // of its message; 0 while there is none
+	// of is when the bundle was stored, zero where that is not known. Another one has the
+	// same place in a stream that begins anew, or that an older copy took the place of.
+	of time.Time
 }
+
+// isOf reports whether it may be that of a bundle which was stored then.
+func (p *progress) isOf(stored time.Time) bool { return p.of.IsZero() || p.of.Equal(stored) }
 
 func (p *progress) has(i int) bool { return p.ended[i/8]&(1<<(i%8)) != 0 }
 func (p *progress) set(i int)      { p.ended[i/8] |= 1 << (i % 8) }
@@ -137,9 +143,11 @@ func (b *bundles) adopt(s *session, m *nats.Msg, meta *nats.MsgMetadata) error {
 		of: b, session: s, place: meta.Sequence.Stream, stored: meta.Timestamp, reply: m.Reply, entries: entries,
 		held: map[int]*hold{}, now: progress{ended: make([]byte, (len(entries)+7)/8)},
 	}
-	if p, ok := b.progress[o.place]; ok && len(p.ended) == len(o.now.ended) {
-		o.now = p
+	if p, ok := b.progress[o.place]; ok {
 		delete(b.progress, o.place)
+		if len(p.ended) == len(o.now.ended) && p.isOf(o.stored) {
+			o.now = p
+		}
 	}
 	for i := range entries {
 		if !o.now.has(i) {
@@ -160,14 +168,14 @@ func (b *bundles) find(place uint64) (at int, found bool) {
 }
 
 // hasEnded reports whether a call of a bundle is known to have ended.
-func (b *bundles) hasEnded(place uint64, i int) bool {
+func (b *bundles) hasEnded(place uint64, stored time.Time, i int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if at, found := b.find(place); found {
 		return b.open[at].now.has(i)
 	}
 	p := b.progress[place]
-	return i < 8*len(p.ended) && p.has(i)
+	return p.isOf(stored) && i < 8*len(p.ended) && p.has(i)
 }
 
 // ready reports whether there is an entry that nobody has.
@@ -356,7 +364,7 @@ func (s *session) readProgress(ctx context.Context, n names) error {
 				return fmt.Errorf("jetstream: progress of a bundle under %s", m.subject)
 			}
 			seen++
-			s.bundles.progress[place] = progress{slices.Clone(m.data), m.seq}
+			s.bundles.progress[place] = progress{ended: slices.Clone(m.data), seq: m.seq}
 			request.Seq = m.seq + 1
 			return nil
 		})
@@ -372,7 +380,7 @@ func (b *bundles) inherit(from *bundles) {
 	defer from.mu.Unlock()
 	for _, o := range from.open {
 		// A copy: attempts at what was fetched from the other session may still end.
-		b.progress[o.place] = progress{slices.Clone(o.now.ended), o.now.seq}
+		b.progress[o.place] = progress{slices.Clone(o.now.ended), o.now.seq, o.stored}
 	}
 }
 
@@ -437,7 +445,7 @@ func (s *Store) inBundle(ctx context.Context, id queue.ID) (*queue.Record, error
 					return fmt.Errorf("jetstream: the bundle at %d: %w", m.seq, err)
 				}
 				past = past && is.Time().After(id.Time().Add(time.Second))
-				if is == id && !s.session.Load().bundles.hasEnded(m.seq, i) {
+				if is == id && !s.session.Load().bundles.hasEnded(m.seq, m.time, i) {
 					c, err := readBundled(e)
 					if err != nil {
 						return fmt.Errorf("jetstream: the bundle at %d: %w", m.seq, err)

@@ -1,11 +1,16 @@
 package jetstream
 
-import "golang.org/x/sys/unix"
+import (
+	"fmt"
+	"os"
 
-// unsafeFilesystem names the file system of path if calls are not safe on it.
-func unsafeFilesystem(path string) string {
+	"golang.org/x/sys/unix"
+)
+
+// unsafeFilesystem names the file system of an open directory if calls are not safe on it.
+func unsafeFilesystem(fd int) string {
 	var s unix.Statfs_t
-	if unix.Statfs(path, &s) != nil {
+	if unix.Fstatfs(fd, &s) != nil {
 		return "" // what follows fails, too, and says why
 	}
 	switch uint32(s.Type) { //nolint:gosec // the magic numbers are of 32 bits
@@ -21,4 +26,26 @@ func unsafeFilesystem(path string) string {
 		return "SMB2"
 	}
 	return ""
+}
+
+// pathOf is a path that leads to an open directory whatever is under the path that it was
+// opened by; that one where /proc is not mounted.
+func pathOf(fd int, openedBy string) string {
+	var held, there unix.Stat_t
+	through := fmt.Sprintf("/proc/self/fd/%d", fd)
+	if unix.Fstat(fd, &held) != nil || unix.Stat(through, &there) != nil || held.Dev != there.Dev || held.Ino != there.Ino {
+		return openedBy
+	}
+	return through
+}
+
+// retire closes a directory, but keeps its number, so that pathOf leads nowhere from now
+// on: a server that has been stopped may still be about to write.
+func retire(fd int) {
+	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return // it stays what it is, which is as safe
+	}
+	_ = unix.Dup3(null, fd, unix.O_CLOEXEC) // then, too
+	_ = unix.Close(null)                    // nothing was written
 }

@@ -243,7 +243,7 @@ func (l *list) readFound(k *listed, m *stored, skip int) ([]*found, error) {
 	}
 	var calls []*found
 	for i := skip; i < len(entries); i++ {
-		if l.store.session.Load().bundles.hasEnded(m.seq, i) {
+		if l.store.session.Load().bundles.hasEnded(m.seq, m.time, i) {
 			continue
 		}
 		c, err := readBundled(entries[i])

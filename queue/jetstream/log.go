@@ -3,6 +3,7 @@ package jetstream
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 )
 
@@ -11,6 +12,11 @@ import (
 type serverLog struct {
 	log   *slog.Logger
 	start *startLog
+	paths *strings.Replacer // to those that who runs weir knows
+}
+
+func (l serverLog) text(format string, v []any) string {
+	return "nats: " + l.paths.Replace(fmt.Sprintf(format, v...))
 }
 
 // startLog keeps why a server cannot start, for the error that says so: it tells its
@@ -41,15 +47,15 @@ func (l *startLog) keep(text string) bool {
 }
 
 func (l serverLog) Noticef(format string, v ...any) {
-	l.log.Debug("nats: " + fmt.Sprintf(format, v...))
+	l.log.Debug(l.text(format, v))
 }
 
-func (l serverLog) Warnf(format string, v ...any) { l.log.Warn("nats: " + fmt.Sprintf(format, v...)) }
+func (l serverLog) Warnf(format string, v ...any) { l.log.Warn(l.text(format, v)) }
 
-func (l serverLog) Errorf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+func (l serverLog) Errorf(format string, v ...any) { l.log.Error(l.text(format, v)) }
 
 func (l serverLog) Fatalf(format string, v ...any) {
-	if text := fmt.Sprintf(format, v...); !l.start.keep(text) {
+	if text := l.paths.Replace(fmt.Sprintf(format, v...)); !l.start.keep(text) {
 		l.log.Error("nats: " + text)
 	}
 }

@@ -38,8 +38,12 @@ func (s *Store) keepMeasure() {
 }
 
 // remeasure asks once, and tells of a server that does not answer. What is known to be
-// down has been told already.
+// down has been told already. It also sees whether the directory is in its place still.
 func (s *Store) remeasure() {
+	if err := s.there(); err != nil {
+		s.markDown(err)
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.WriteTimeout)
 	defer cancel()
 	if err := s.measure(ctx); err == nil {

@@ -4,6 +4,7 @@ package jetstream
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -12,10 +13,11 @@ import (
 // none: half the size, for sidecars without a queue or with an external one.
 type embedded = server.Server
 
-func startServer(o *Options) (*embedded, error) {
+// startServer starts one for the calls in o.Dir, by way of place.
+func startServer(o *Options, place string) (*embedded, error) {
 	s, err := server.NewServer(&server.Options{
 		ServerName: "weir", DontListen: true, NoSigs: true, NoSystemAccount: true,
-		JetStream: true, StoreDir: o.Dir, SyncAlways: !o.NoSync, DisableJetStreamBanner: true,
+		JetStream: true, StoreDir: place, SyncAlways: !o.NoSync, DisableJetStreamBanner: true,
 		// What room lets in, with a reserve for settling it.
 		JetStreamMaxStore: o.MaxBytes + o.MaxBytes/8, JetStreamMaxMemory: minBytes,
 		// One connection, which is this process: what it asks for it also reads.
@@ -25,7 +27,7 @@ func startServer(o *Options) (*embedded, error) {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
 	start := &startLog{}
-	s.SetLoggerV2(serverLog{o.Log, start}, false, false, false)
+	s.SetLoggerV2(serverLog{o.Log, start, strings.NewReplacer(place, o.Dir)}, false, false, false)
 	s.Start()
 	if reason := start.end(); reason != "" { // it would never be ready
 		stopServer(s)

@@ -12,7 +12,7 @@ type embedded struct{}
 
 var errNoServer = errors.New("jetstream: this build of weir has no queue of its own: set async.nats_url to an external server, or use the build that is not slim")
 
-func startServer(*Options) (*embedded, error) { return nil, errNoServer }
+func startServer(*Options, string) (*embedded, error) { return nil, errNoServer }
 
 func stopServer(*embedded) {}
 

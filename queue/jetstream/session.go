@@ -37,17 +37,25 @@ const startTimeout = 2 * time.Minute
 const maxHeld = 50_000
 
 // openSession connects, starting the server first where it is to be ours, and sees
-// to it that stream and consumers are there.
-func openSession(ctx context.Context, o *Options, n names, away *outage) (_ *session, err error) {
+// to it that stream and consumers are there. d is nil for an external server.
+func openSession(ctx context.Context, o *Options, n names, d *directory, away *outage) (_ *session, err error) {
 	s := &session{}
 	s.bundles.init(o.HoldTime)
+	var kept *rescue
 	defer func() {
 		if err != nil {
 			s.close()
+			if kept != nil {
+				err = errors.Join(err, kept.restore())
+			}
 		}
 	}()
-	if o.URL == "" {
-		if s.server, err = startServer(o); err != nil {
+	if d != nil {
+		place := d.place()
+		if kept, err = newRescue(place, o.Dir, o.Log); err != nil {
+			return nil, err
+		}
+		if s.server, err = startServer(o, place); err != nil {
 			return nil, err
 		}
 		s.nc, err = nats.Connect("", nats.InProcessServer(s.server), nats.Name("weir"), nats.NoReconnect())
@@ -63,8 +71,18 @@ func openSession(ctx context.Context, o *Options, n names, away *outage) (_ *ses
 	if s.js, err = jetstream.New(s.nc); err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
+	if kept != nil {
+		if err := kept.check(ctx, s.js); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.prepare(ctx, o, n); err != nil {
 		return nil, err
+	}
+	if kept != nil {
+		if err := kept.end(); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }

@@ -59,10 +59,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, err
 		}
 	}
-	opened, err := openSession(ctx, &s.o, s.names, &s.away)
+	opened, err := openSession(ctx, &s.o, s.names, s.directory, &s.away)
 	if err == nil {
 		s.session.Store(opened)
-		err = s.measure(ctx)
+		err = errors.Join(s.there(), s.measure(ctx))
 	}
 	if err != nil {
 		if opened != nil {
@@ -83,6 +83,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.workers.Go(s.keepBundles)
 	}
 	return s, nil
+}
+
+// there is nil while what is written is found again by who opens the store next.
+func (s *Store) there() error {
+	if s.directory == nil {
+		return nil
+	}
+	return s.directory.there()
 }
 
 func (s *Store) unlock() error {
@@ -207,7 +215,10 @@ func (s *Store) recover() {
 	since := time.Now()
 	var said time.Time
 	for {
-		err := s.probe()
+		err := s.there()
+		if err == nil {
+			err = s.probe()
+		}
 		if err != nil && s.directory != nil {
 			if err = s.reopen(); err == nil {
 				err = s.probe()
@@ -241,7 +252,7 @@ func (s *Store) probe() error {
 	return err
 }
 
-// reopen replaces a server that has lost its disk.
+// reopen replaces a server that has lost its disk, or its place.
 func (s *Store) reopen() error {
 	old := s.session.Load()
 	old.close()
@@ -250,8 +261,12 @@ func (s *Store) reopen() error {
 	}
 	ctx, cancel := context.WithTimeout(s.life, startTimeout)
 	defer cancel()
-	opened, err := openSession(ctx, &s.o, s.names, &s.away)
+	opened, err := openSession(ctx, &s.o, s.names, s.directory, &s.away)
 	if err != nil {
+		return err
+	}
+	if err := s.there(); err != nil { // there is another one meanwhile
+		opened.close()
 		return err
 	}
 	opened.bundles.inherit(&old.bundles)
