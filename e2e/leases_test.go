@@ -93,6 +93,9 @@ type sharedLimit struct {
 	Held, Limit, Members, Free int
 	StoreUp                    bool `json:"store_up"`
 	Outage                     string
+	OnOutage                   string  `json:"on_outage"`
+	LeaseSeconds               float64 `json:"lease_seconds"`
+	LeaseConfiguredSeconds     float64 `json:"lease_configured_seconds"`
 }
 
 func sharedLimitOf(t *testing.T, admin string) sharedLimit {

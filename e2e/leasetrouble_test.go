@@ -143,14 +143,23 @@ func TestFunctionsShareTheLimitOfTheirAccount(t *testing.T) {
 	awaitHeld(t, "the limit is that of the other now", 8, 0, admins[1])
 
 	// How long a lease outlasts its server, and what then, is changed while it is held.
+	for i, a := range admins {
+		if s := sharedLimitOf(t, a); s.LeaseSeconds != lease.Seconds() || s.LeaseConfiguredSeconds != lease.Seconds() || s.OnOutage != "share" {
+			t.Errorf("%d, as it was started: %+v", i, s)
+		}
+	}
 	one.must("PATCH", "/v1/limits", `{"lease_time": "1m"}`)
 	other.must("PATCH", "/v1/limits", `{"lease_time": "1s"}`)
+	eventually(t, "each shows the lease that it has", func() (bool, string) {
+		a, b := sharedLimitOf(t, admins[0]), sharedLimitOf(t, admins[1])
+		return a.LeaseSeconds == 60 && b.LeaseSeconds == 1, fmt.Sprintf("%+v %+v", a, b)
+	})
 	nats.Shutdown()
 	nats.WaitForShutdown()
 	other.must("PATCH", "/v1/limits", `{"on_outage": "closed"}`)
 	eventually(t, "the short lease has ended", func() (bool, string) {
 		s := sharedLimitOf(t, admins[1])
-		return s.Outage == "closed" && s.Held == 0, fmt.Sprintf("%+v", s)
+		return s.Outage == "closed" && s.OnOutage == "closed" && s.Held == 0, fmt.Sprintf("%+v", s)
 	})
 }
 

@@ -78,6 +78,11 @@ type SharedLimit struct {
 	Free       int  `json:"free"`    // slots that nobody held, as last known
 	Members    int  `json:"members"` // this one included, as last known
 	StoreUp    bool `json:"store_up"`
+	// LeaseSeconds is the limits.lease_time in force, LeaseConfiguredSeconds this sidecar's: a
+	// longer one waits until the others know of it.
+	LeaseSeconds           float64 `json:"lease_seconds"`
+	LeaseConfiguredSeconds float64 `json:"lease_configured_seconds"`
+	OnOutage               string  `json:"on_outage"` // limits.on_outage
 	// Outage is limits.on_outage while that decides, empty while a lease does.
 	Outage string `json:"outage,omitempty"`
 }

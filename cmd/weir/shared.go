@@ -39,11 +39,10 @@ type sharedScope struct {
 
 // running is a lease that is held. It is immutable.
 type running struct {
-	lease  *lease.Lease // nil for none
-	outage string       // limits.on_outage
-	stop   context.CancelFunc
-	done   chan struct{} // closed once it has been given back
-	ready  chan struct{} // closed once it is there, or cannot be had
+	lease *lease.Lease // nil for none
+	stop  context.CancelFunc
+	done  chan struct{} // closed once it has been given back
+	ready chan struct{} // closed once it is there, or cannot be had
 }
 
 // newSharedLimits connects where there is something to connect to. Nothing is held yet.
@@ -101,9 +100,7 @@ func (s *sharedLimits) with(scope *sharedScope, r *running, c *config.Config) (*
 		return r, nil
 	case r.lease != nil:
 		r.lease.Configure(to)
-		changed := *r
-		changed.outage = string(l.OnOutage)
-		return &changed, nil
+		return r, nil
 	}
 	if s.client == nil {
 		client, err := natskv.Open(natskv.Options{
@@ -120,7 +117,7 @@ func (s *sharedLimits) with(scope *sharedScope, r *running, c *config.Config) (*
 	if err != nil {
 		return r, err
 	}
-	next := &running{lease: held, outage: string(l.OnOutage), done: make(chan struct{}), ready: make(chan struct{})}
+	next := &running{lease: held, done: make(chan struct{}), ready: make(chan struct{})}
 	var ctx context.Context
 	ctx, next.stop = context.WithCancel(s.life)
 	go func() {
@@ -172,10 +169,10 @@ func (s *sharedLimits) close() {
 }
 
 // each calls f with every limit that is shared now.
-func (s *sharedLimits) each(f func(scope string, s lease.Snapshot, onOutage string)) {
+func (s *sharedLimits) each(f func(scope string, s lease.Snapshot)) {
 	for _, scope := range s.scopes {
 		if r := scope.running.Load(); r.lease != nil {
-			f(scope.scope, r.lease.Snapshot(), r.outage)
+			f(scope.scope, r.lease.Snapshot())
 		}
 	}
 }
@@ -186,7 +183,7 @@ func (s *sharedLimits) metrics() func() []metrics.LeaseSnapshot {
 	}
 	return func() []metrics.LeaseSnapshot {
 		var all []metrics.LeaseSnapshot
-		s.each(func(scope string, l lease.Snapshot, _ string) {
+		s.each(func(scope string, l lease.Snapshot) {
 			all = append(all, metrics.LeaseSnapshot{Scope: scope, Held: l.Held, Limit: l.InForce, Members: l.Members, Up: l.Up})
 		})
 		return all
@@ -198,12 +195,13 @@ func (s *sharedLimits) state() []api.SharedLimit {
 		return nil
 	}
 	var all []api.SharedLimit
-	s.each(func(scope string, l lease.Snapshot, onOutage string) {
+	s.each(func(scope string, l lease.Snapshot) {
 		shared := api.SharedLimit{
 			Scope: scope, Held: l.Held, Limit: l.InForce, Configured: l.Limit, Free: l.Free, Members: l.Members, StoreUp: l.Up,
+			LeaseSeconds: l.Time.Seconds(), LeaseConfiguredSeconds: l.Configured.Seconds(), OnOutage: string(l.OnOutage),
 		}
 		if l.Outage {
-			shared.Outage = onOutage
+			shared.Outage = shared.OnOutage
 		}
 		all = append(all, shared)
 	})

@@ -56,6 +56,9 @@ func stateRows(s *api.State) [][]string {
 		{"requests", fmt.Sprintf("%d ended, %d of them with 5xx", s.Requests.Total, s.Requests.ByCodeClass["5xx"])},
 		{"refused", reasons(s.Throttles)},
 	}
+	for _, l := range s.SharedLimits {
+		rows = append(rows, []string{l.Scope + " limit", sharedLimit(&l)})
+	}
 	if len(s.TopCallers) > 0 {
 		rows = append(rows, []string{"top callers", topCallers(s.TopCallers)})
 	}
@@ -63,6 +66,26 @@ func stateRows(s *api.State) [][]string {
 		rows = append(rows, []string{"async", async(s.Async)})
 	}
 	return append(rows, []string{"weir", fmt.Sprintf("%s, up %s", s.Version, s.Time.Sub(s.StartedAt).Round(time.Second))})
+}
+
+// sharedLimit shows a limit that sidecars share: this one's part, and what is in force. What
+// is configured here follows where it is another.
+func sharedLimit(l *api.SharedLimit) string {
+	text := fmt.Sprintf("%d of %d held here, %d held by nobody, %d sidecars", l.Held, l.Limit, l.Free, l.Members)
+	if l.Configured != l.Limit {
+		text += fmt.Sprintf("; %d are configured here", l.Configured)
+	}
+	text += "; lease of " + short(l.LeaseSeconds)
+	if l.LeaseConfiguredSeconds != l.LeaseSeconds {
+		text += fmt.Sprintf(", %s is configured here", short(l.LeaseConfiguredSeconds))
+	}
+	switch {
+	case l.Outage != "":
+		text += "; NATS is away and the lease has ended: " + l.Outage
+	case !l.StoreUp:
+		text += fmt.Sprintf("; NATS is away, %s once the lease ends", l.OnOutage)
+	}
+	return text
 }
 
 // topCallers shows who has used most.

@@ -79,6 +79,31 @@ weir         1.2.3, up 1h30m0s
 	}
 }
 
+func TestSharedLimitForPeople(t *testing.T) {
+	shared := api.SharedLimit{Held: 4, Limit: 40, Configured: 40, Free: 2, Members: 10, StoreUp: true, LeaseSeconds: 5, LeaseConfiguredSeconds: 5, OnOutage: "share"}
+	for _, c := range []struct {
+		change func(*api.SharedLimit)
+		want   string
+	}{
+		{func(*api.SharedLimit) {}, "4 of 40 held here, 2 held by nobody, 10 sidecars; lease of 5s"},
+		{func(l *api.SharedLimit) { l.Configured, l.LeaseConfiguredSeconds = 50, 60 }, "4 of 40 held here, 2 held by nobody, 10 sidecars; 50 are configured here; lease of 5s, 1m0s is configured here"},
+		{func(l *api.SharedLimit) { l.StoreUp = false }, "4 of 40 held here, 2 held by nobody, 10 sidecars; lease of 5s; NATS is away, share once the lease ends"},
+		{func(l *api.SharedLimit) { l.StoreUp, l.Outage = false, "share" }, "4 of 40 held here, 2 held by nobody, 10 sidecars; lease of 5s; NATS is away and the lease has ended: share"},
+	} {
+		l := shared
+		c.change(&l)
+		if got := sharedLimit(&l); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+	}
+	s := exampleState()
+	shared.Scope = "account"
+	s.SharedLimits = []api.SharedLimit{shared}
+	if row := stateRows(s)[9]; row[0] != "account limit" || row[1] != sharedLimit(&shared) {
+		t.Errorf("%q", row)
+	}
+}
+
 func TestTopOnATerminal(t *testing.T) {
 	lines := topLines(exampleState())
 	if lines[0] != "weirctl top  "+exampleState().Time.Local().Format(time.TimeOnly)+"  Ctrl-C ends" || !strings.Contains(strings.Join(lines, "\n"), "running      [##################  ] 9 of 10") {

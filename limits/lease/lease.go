@@ -98,6 +98,10 @@ type Snapshot struct {
 	Members int // that share it, this one included; 0 while none is known
 	Free    int // slots that nobody held, when the ledger was last read
 	Up      bool
+	// Time is that of the lease in force, of Config.Time: a longer one waits until all others
+	// know of it. OnOutage is what is done once it has ended.
+	Time, Configured time.Duration
+	OnOutage         OnOutage
 	// Outage says that the lease has ended and Config.OnOutage decides.
 	Outage bool
 	// DownFor is for how long the ledger could not be reached.
@@ -113,6 +117,7 @@ func (l *Lease) Snapshot() Snapshot {
 	s := Snapshot{
 		Held: h.allowed(now), Running: l.o.Part.Demand().Inflight, Limit: l.config.Limit, InForce: h.limit(),
 		Members: len(h.record.Members), Up: l.up, Outage: h.outage,
+		Time: h.time, Configured: l.config.Time, OnOutage: h.config.OnOutage,
 	}
 	if s.Held == limits.Unbound {
 		s.Held = s.InForce
