@@ -25,6 +25,19 @@ func (c *Config) section(section string, table []*setting) map[string]any {
 	return values
 }
 
+// Fixed gives the names of those settings of a section that need a restart to change,
+// sorted.
+func Fixed(section string) []string {
+	var names []string
+	for _, s := range settings {
+		if in, name := s.section(); in == section && s.fixed && !s.secret {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // plain gives the effective value as JSON and YAML have it.
 func (s *setting) plain(c *Config) any {
 	text := s.value.get(c)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,6 +106,16 @@ func TestLimitsAreChangedLive(t *testing.T) {
 	hold()
 	if !refused() {
 		t.Error("the fourth is not refused")
+	}
+	refusing, _ := limits["needs_restart"].([]any)
+	if !slices.Contains(refusing, any("nats_url")) || slices.Contains(refusing, any("max_inflight")) {
+		t.Errorf("%v need a restart", refusing)
+	}
+	for _, name := range refusing {
+		body := fmt.Sprintf(`{%q: 1}`, name)
+		if status, problem := o.ask("PATCH", "/v1/limits", body); status != http.StatusUnprocessableEntity || !strings.Contains(fmt.Sprint(problem["errors"]), "needs a restart") {
+			t.Errorf("%s: %d %v", body, status, problem)
+		}
 	}
 	for body, want := range map[string]string{
 		`{"max_inflight": 4, "overflow": "spill"}`: `"spill" is not reject, wait or async`,

@@ -244,6 +244,8 @@ type Limits struct {
 	InForce map[string]any `json:"in_force"`
 	// Configured is what holds without the changes that were made through this API.
 	Configured map[string]any `json:"configured"`
+	// NeedsRestart names those that no change is taken of while weir runs, sorted.
+	NeedsRestart []string `json:"needs_restart"`
 }
 
 // LimitsChange holds new values of some settings by name: a number, a boolean, a

@@ -166,7 +166,7 @@ function row() {
 }
 
 // The limits, each with a field. One that somebody is editing is left alone.
-let limits = { in_force: {}, configured: {} };
+let limits = { in_force: {}, configured: {}, needs_restart: [] };
 const shownValue = (v) => (Array.isArray(v) ? v.join(",") : String(v));
 const typed = (value, like) => {
   if (value === "true" || value === "false") return value === "true";
@@ -196,9 +196,10 @@ function showLimits(l) {
     const value = shownValue(l.in_force[name]);
     if (input.value.trim() === input.dataset.shown) input.value = value; // nobody is editing it
     input.dataset.shown = value;
+    input.readOnly = l.needs_restart.includes(name);
     if (input.getAttribute("aria-invalid") !== "true") {
       const configured = shownValue(l.configured[name]);
-      set(note, configured === value ? "" : `configured: ${configured}`);
+      set(note, input.readOnly ? "needs a restart" : configured === value ? "" : `configured: ${configured}`);
     }
   });
   $("reset").disabled = names.every((n) => shownValue(l.in_force[n]) === shownValue(l.configured[n]));

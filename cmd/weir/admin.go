@@ -175,7 +175,7 @@ func (s *sidecar) limits() api.Limits {
 	o := &s.operations
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	l := api.Limits{InForce: limitSettings(s.config.Load()), Configured: limitSettings(o.loaded.Config)}
+	l := api.Limits{InForce: limitSettings(s.config.Load()), Configured: limitSettings(o.loaded.Config), NeedsRestart: config.Fixed(limitsSection)}
 	// Of many routes few have a rate, and the state is told every second.
 	for name := range o.loaded.Config.RouteRates() {
 		if l.InForce[name] == "0" && l.Configured[name] == "0" {

@@ -48,6 +48,10 @@ try {
   await eventually("what was said", () => text("limits-said"), (t) => t === "Changed: max_inflight is 7.");
   await eventually("what is configured", () => text("limit-max_inflight-note"), (t) => t === `configured: ${limit}`);
 
+  // What cannot be changed offers no change.
+  assert.equal(await page.getByLabel("nats_url", { exact: true }).getAttribute("readonly"), "");
+  assert.equal(await text("limit-nats_url-note"), "needs a restart");
+
   // A mistake says where it is.
   await field.fill("ten");
   await page.getByRole("button", { name: "Change" }).click();
