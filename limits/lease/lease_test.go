@@ -253,6 +253,39 @@ func TestSlotsOfTheDeadAreBackWithinTheLeaseTime(t *testing.T) {
 	}
 }
 
+// The ledger is looked at as an entry ends that is not renewed, and not at the next turn.
+func TestTheEndOfAnEntryIsLookedAt(t *testing.T) {
+	for range 5 {
+		together(t, 2, fiveSeconds(10, OutageShare), func(t *testing.T, _ *shared, all []*sidecar) {
+			time.Sleep(10 * time.Second)
+			all[0].kill()
+			time.Sleep(2 * time.Second) // the last beat has been seen
+			l := all[1].lease
+			l.mu.Lock()
+			end := l.holder.nextEnd(time.Now())
+			l.mu.Unlock()
+			time.Sleep(time.Until(end) + 5*time.Millisecond)
+			if n := l.Snapshot().Members; n != 1 {
+				t.Errorf("%d are members as the entry of one has ended", n)
+			}
+		})
+	}
+}
+
+// Who finds no slot looks no less often than a short lease asks for.
+func TestWhoFindsNoSlotLooksAsOftenAsOthers(t *testing.T) {
+	together(t, 1, Config{Limit: 5, OnOutage: OutageClosed, Time: time.Second}, func(t *testing.T, s *shared, all []*sidecar) {
+		want(5*time.Second, equally(all, 10))
+		s.mu.Lock()
+		before := s.reads
+		s.mu.Unlock()
+		want(10*time.Second, equally(all, 10))
+		if n := s.reads - before; n < 75 {
+			t.Errorf("it has looked %d times in ten leases, want eight in each or so", n)
+		}
+	})
+}
+
 // Who ends in order gives back at once, and lets nobody in any more.
 func TestWhoEndsInOrderGivesBackAtOnce(t *testing.T) {
 	together(t, 2, fiveSeconds(20, OutageShare), func(t *testing.T, _ *shared, all []*sidecar) {

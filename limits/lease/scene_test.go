@@ -590,15 +590,18 @@ func TestWhoAsksAfterAnOutageIsAnswered(t *testing.T) {
 	wantHeld(t, a, 12)
 }
 
-// Who has a long lease asks as well, if an outage has ended others' that are shorter.
+// Who has a long lease asks as well, if it alone could not look for as long as others' last.
 func TestWhoHasALongLeaseAsksAfterAnOutage(t *testing.T) {
 	w := timed(10, OutageShare, time.Minute, 2*time.Second)
 	a, b := w.members[0], w.members[1]
+	a.wants, b.wants = 10, 10
 	w.play(t, 20*time.Second, a, b) // it has renewed its own a few seconds ago
-	w.down = true
-	w.play(t, 3*time.Second, a, b)
-	a.wants = 10
-	w.down = false
+	wantHeld(t, a, 5)
+	a.cut = true
+	w.play(t, time.Second, a, b)
+	b.wants = 1
+	w.play(t, time.Second, b) // until it is hungry no more
+	a.cut = false
 	w.play(t, time.Second, a, b)
 	if n := a.part.allowed(); n < 8 {
 		t.Errorf("it may run %d", n)

@@ -21,6 +21,7 @@ type shared struct {
 	slow   time.Duration // is what a write takes more
 	refuse error         // of each write, which is not made
 	asked  time.Time     // for the last write that was made
+	reads  int
 }
 
 var errDown = errors.New("out of reach")
@@ -32,6 +33,7 @@ func (s *shared) Get(ctx context.Context) (*Record, uint64, error) {
 	if s.down {
 		return nil, 0, errDown
 	}
+	s.reads++
 	return s.ledger.Get(ctx)
 }
 
