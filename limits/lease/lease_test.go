@@ -276,11 +276,9 @@ func TestTheEndOfAnEntryIsLookedAt(t *testing.T) {
 func TestWhoFindsNoSlotLooksAsOftenAsOthers(t *testing.T) {
 	together(t, 1, Config{Limit: 5, OnOutage: OutageClosed, Time: time.Second}, func(t *testing.T, s *shared, all []*sidecar) {
 		want(5*time.Second, equally(all, 10))
-		s.mu.Lock()
-		before := s.reads
-		s.mu.Unlock()
+		before := s.read()
 		want(10*time.Second, equally(all, 10))
-		if n := s.reads - before; n < 75 {
+		if n := s.read() - before; n < 75 {
 			t.Errorf("it has looked %d times in ten leases, want eight in each or so", n)
 		}
 	})

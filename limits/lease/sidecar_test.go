@@ -67,6 +67,12 @@ func (s *shared) written() int {
 	return s.writes
 }
 
+func (s *shared) read() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
+}
+
 // severed is a ledger that one of those who use it can no longer reach.
 type severed struct {
 	Store
