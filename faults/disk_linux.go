@@ -17,6 +17,7 @@ import (
 type Disk struct {
 	Dir   string // where it is mounted
 	image string
+	away  *os.File // on one that was unplugged
 }
 
 // NewDisk makes an ext4 of size bytes. The test is skipped where it may not mount one:
@@ -109,14 +110,21 @@ func (d *Disk) Replace(t testing.TB) {
 // between there is the empty directory that it was mounted on.
 func (d *Disk) Unplug(t testing.TB) {
 	t.Helper()
+	var err error
+	if d.away, err = os.Open(d.Dir); err != nil {
+		t.Fatal(err)
+	}
 	if err := unix.Unmount(d.Dir, unix.MNT_DETACH); err != nil {
 		t.Fatalf("unmounting: %v", err)
 	}
 }
 
-// PlugIn puts a disk in the place of one that was unplugged.
+// PlugIn puts a disk in the place of one that was unplugged, which takes nothing from now
+// on.
 func (d *Disk) PlugIn(t testing.TB) {
 	t.Helper()
+	_ = unix.IoctlSetPointerInt(int(d.away.Fd()), shutdownIoctl, noLogFlush) // it may have lost its power
+	_ = d.away.Close()                                                       // nothing was written
 	other := d.image + "+"
 	if out, err := exec.Command("cp", "--sparse=always", d.image, other).CombinedOutput(); err != nil {
 		t.Fatalf("copying the disk: %v: %s", err, out)

@@ -221,6 +221,10 @@ func (s *Store) publish(msgs []*nats.Msg) (uint64, error) {
 	case answer.Seq == 0 || last > 0 && answer.Count != len(msgs):
 		return 0, s.failed(fmt.Errorf("an acknowledgement of %d messages, %d were sent", answer.Count, len(msgs)), true)
 	}
+	// A disk that was taken away while it was well still takes what is written.
+	if err := s.there(); err != nil {
+		return 0, s.failed(err, true)
+	}
 	return answer.Seq, nil
 }
 

@@ -19,9 +19,10 @@ type directory struct {
 	path          string
 	anyFilesystem bool
 
-	mu   sync.Mutex
-	fd   int // of the directory
-	lock int // of the file in it
+	mu       sync.Mutex
+	fd       int // of the directory
+	lock     int // of the file in it
+	identity unix.Stat_t
 }
 
 // errNotThere says that there is nothing, or no directory of calls, under the path.
@@ -37,7 +38,10 @@ func openDirectory(path string, anyFilesystem bool) (*directory, error) {
 	if d.fd, err = d.open(); err != nil {
 		return nil, fmt.Errorf("jetstream: opening the directory for calls: %w", err)
 	}
-	if d.lock, err = d.lockIn(d.fd, unix.O_CREAT); err != nil {
+	if d.lock, err = d.lockIn(d.fd, unix.O_CREAT); err == nil {
+		err = unix.Fstat(d.fd, &d.identity)
+	}
+	if err != nil {
 		_ = unix.Close(d.fd) // nothing was written
 		return nil, err
 	}
@@ -106,8 +110,7 @@ func (d *directory) there() error {
 
 // is reports whether s is the status of the directory. It needs the lock.
 func (d *directory) is(s *unix.Stat_t) bool {
-	var held unix.Stat_t
-	return unix.Fstat(d.fd, &held) == nil && held.Dev == s.Dev && held.Ino == s.Ino
+	return d.identity.Dev == s.Dev && d.identity.Ino == s.Ino
 }
 
 // renew takes the directory that is there now in the place of the one that was, for which
@@ -134,7 +137,7 @@ func (d *directory) renew() error {
 		return err
 	}
 	_ = d.close() // of a directory that nobody can reach any more
-	d.fd, d.lock = fd, lock
+	d.fd, d.lock, d.identity = fd, lock, now
 	return nil
 }
 

@@ -213,9 +213,9 @@ func (d *disturbed) run(t *testing.T) {
 	group.Wait()
 	d.fail(s)
 	for {
-		well := d.is(isReplaced)
+		well, away := d.is(isReplaced), d.is(isAway)
 		err := enqueue(after)
-		if err == nil && d.is(isAway) {
+		if err == nil && away && d.is(isAway) {
 			t.Error("a call was accepted while there was no disk")
 			d.goOn(true)
 			break
