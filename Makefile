@@ -23,7 +23,7 @@ PAGE_SOAK ?= 60m
 # For each target of `make fuzz`.
 FUZZTIME ?= 1h
 # For make queue-proofs, which of them.
-QUEUE_PROOFS ?= ADiskThatFails|ADiskIsReplaced|A202Follows|Cluster|DeferredCalls|SlowCallsOfOne
+QUEUE_PROOFS ?= ADiskThatFails|ADiskIsReplaced|AcceptedAsADiskFails|A202Follows|Cluster|DeferredCalls|SlowCallsOfOne
 # For make bench, such as -quick or -only 50B-32; `go run ./bench -help` lists them.
 BENCHFLAGS ?=
 # For all targets of `make check` together, in seconds.

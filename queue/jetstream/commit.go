@@ -221,7 +221,8 @@ func (s *Store) publish(msgs []*nats.Msg) (uint64, error) {
 	case answer.Seq == 0 || last > 0 && answer.Count != len(msgs):
 		return 0, s.failed(fmt.Errorf("an acknowledgement of %d messages, %d were sent", answer.Count, len(msgs)), true)
 	}
-	// A disk that was taken away while it was well still takes what is written.
+	// A disk that was taken away while it was well still takes what is written, and one
+	// that fails may fail without a word.
 	if err := s.there(); err != nil {
 		return 0, s.failed(err, true)
 	}

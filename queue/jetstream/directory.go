@@ -93,8 +93,8 @@ func (d *directory) place() string {
 	return pathOf(d.fd, d.path)
 }
 
-// there is nil while the directory is the one under its path. Else what is written would
-// not be found by who opens the path next.
+// there is nil while the directory is the one under its path and its file system works.
+// Else what was written may not be found by who opens the path next, fsynced or not.
 func (d *directory) there() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -104,6 +104,9 @@ func (d *directory) there() error {
 	}
 	if !d.is(&now) {
 		return fmt.Errorf("jetstream: there is another directory at %s than the one that was opened: was a disk mounted or replaced?", d.path)
+	}
+	if err := works(d.lock); err != nil {
+		return fmt.Errorf("jetstream: the file system of %s: %w", d.path, err)
 	}
 	return nil
 }

@@ -28,6 +28,24 @@ func unsafeFilesystem(fd int) string {
 	return ""
 }
 
+// works returns an error if the file system of an open file has given up. An fsync that
+// reported success just before is not believed then: ext4 reports it for a moment for what
+// a journal that was just aborted (jbd2) has not written.
+func works(fd int) error {
+	// Of one that has given up nothing can be read.
+	if _, err := unix.Pread(fd, make([]byte, 1), 0); err != nil {
+		return &os.PathError{Op: "read", Path: lockFile, Err: err}
+	}
+	var s unix.Statfs_t
+	if err := unix.Fstatfs(fd, &s); err != nil {
+		return &os.PathError{Op: "statfs", Path: lockFile, Err: err}
+	}
+	if s.Flags&unix.ST_RDONLY != 0 {
+		return unix.EROFS
+	}
+	return nil
+}
+
 // pathOf is a path that leads to an open directory whatever is under the path that it was
 // opened by; that one where /proc is not mounted.
 func pathOf(fd int, openedBy string) string {

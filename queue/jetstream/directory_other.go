@@ -7,6 +7,9 @@ import "golang.org/x/sys/unix"
 // unsafeFilesystem knows Linux' file systems only.
 func unsafeFilesystem(int) string { return "" }
 
+// works knows Linux' file systems only.
+func works(int) error { return nil }
+
 // pathOf is the path that a directory was opened by: to an open one there is no other.
 func pathOf(_ int, openedBy string) string { return openedBy }
 
