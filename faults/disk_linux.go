@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func NewDisk(t testing.TB, size int64) *Disk {
 	if err := os.Truncate(d.image, size); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"mkfs.ext4", "-q", "-F", "-m", "0", d.image}, d.mount()} {
+	for _, args := range [][]string{{"mkfs.ext4", "-q", "-F", "-m", "0", "-e", "remount-ro", d.image}, d.mount()} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Skipf("no file system can be mounted here: %v: %v: %s", args, err, out)
 		}
@@ -95,6 +96,20 @@ func (d *Disk) CutPower(t testing.TB) {
 	defer f.Close()
 	if err := unix.IoctlSetPointerInt(int(f.Fd()), shutdownIoctl, noLogFlush); err != nil {
 		t.Skipf("the power of a file system cannot be cut here: %v", err)
+	}
+}
+
+// Break makes the disk read-only and lose what was not fsynced, as ext4 does where it
+// meets an error.
+func (d *Disk) Break(t testing.TB) {
+	t.Helper()
+	source, err := exec.Command("findmnt", "-no", "SOURCE", d.Dir).Output()
+	if err != nil {
+		t.Skipf("which disk is mounted cannot be told: %v", err)
+	}
+	trigger := filepath.Join("/sys/fs/ext4", filepath.Base(strings.TrimSpace(string(source))), "trigger_fs_error")
+	if err := os.WriteFile(trigger, []byte("a test"), 0); err != nil {
+		t.Skipf("a file system cannot be made to fail here: %v", err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,18 +18,20 @@ import (
 // As a file system fails fsync may report success for what its journal, that was just
 // aborted, has not written. What was accepted at that moment is there nevertheless.
 func TestWhatIsAcceptedAsADiskFailsIsThere(t *testing.T) {
-	rounds := 3
+	rounds := 4
 	if os.Getenv("QUEUE_PROOFS") != "" { // set by make queue-proofs
 		rounds = 100
 	}
 	var accepted, late, lost atomic.Int64
 	t.Run("disks", func(t *testing.T) {
-		for i := range 3 {
-			t.Run(strconv.Itoa(i), func(t *testing.T) {
+		for name, fail := range map[string]func(*faults.Disk, testing.TB){
+			"its power is cut": (*faults.Disk).CutPower, "it meets an error": (*faults.Disk).Break,
+		} {
+			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				disk := faults.NewDisk(t, 64<<20)
-				for range (rounds + 2) / 3 {
-					failing(t, disk, &accepted, &late, &lost)
+				for range rounds / 2 {
+					failing(t, disk, fail, &accepted, &late, &lost)
 				}
 			})
 		}
@@ -43,7 +44,7 @@ func TestWhatIsAcceptedAsADiskFailsIsThere(t *testing.T) {
 
 // failing lets a disk fail while calls are being accepted, and counts those that are not
 // there on the disk that takes its place.
-func failing(t *testing.T, disk *faults.Disk, accepted, late, lost *atomic.Int64) {
+func failing(t *testing.T, disk *faults.Disk, fail func(*faults.Disk, testing.TB), accepted, late, lost *atomic.Int64) {
 	o := testOptions(t, "f", filepath.Join(disk.Dir, "calls"))
 	o.WriteTimeout = 300 * time.Millisecond
 	o.Log = slog.New(slog.DiscardHandler)
@@ -73,7 +74,7 @@ func failing(t *testing.T, disk *faults.Disk, accepted, late, lost *atomic.Int64
 	}
 	<-time.After(rand.N(50 * time.Millisecond)) // at any moment
 	cut.Store(true)
-	disk.CutPower(t)
+	fail(disk, t)
 	group.Wait()
 	_ = s.Close() // what it cannot write any more
 	disk.Replace(t)
