@@ -19,6 +19,10 @@
 //	later.<id>-<audience>  those that are not, message schedules too
 //	note.<id>-<audience>   a delivery's record
 //
+// The directory of a server within this process stays the same one while that runs (see
+// directory), what is stored is kept from it as it starts (rescue), and what it says is
+// written is believed only while the file system works (works).
+//
 // A call that waits has no subject of its own: a million of them would cost the
 // server as many index entries in memory.
 package jetstream

@@ -129,6 +129,7 @@ func TestWhatCannotBeReadAtAStartIsKept(t *testing.T) {
 // Where another directory takes the place of the store's the store goes there: what it
 // wrote elsewhere nobody would find. Without one it accepts nothing.
 func TestADirectoryThatIsReplaced(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "calls")
 	o := testOptions(t, "f", dir)
 	s := mustOpen(t, o)
@@ -177,6 +178,7 @@ func TestADirectoryThatIsReplaced(t *testing.T) {
 // What is known of a bundle is not taken for known of another one, which has its place in
 // another stream.
 func TestABundleIsNotTakenForAnother(t *testing.T) {
+	t.Parallel()
 	bundleOf := func(s *Store) map[queue.ID]bool {
 		var writes []*write
 		ids := map[queue.ID]bool{}
