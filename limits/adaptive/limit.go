@@ -70,6 +70,7 @@ type Limit struct {
 	cv      float64 // coefficient of variation of durations
 	belief  *belief // nil while nothing is known
 	usual   float64 // calls that come in a second, of late
+	used    used    // at the limit that is held
 
 	rested  time.Duration // from when on the limit may grow again after failures
 	nextUp  time.Duration
@@ -81,12 +82,12 @@ const (
 	// that is held is sure to be right, and sooner where it is not. A lower limit turns
 	// calls away: what it gains counts for less. One that is further than near, in
 	// logarithms, disturbs more: that costs by far.
-	worth   = 0.1
+	worth   = 0.07
 	dipsPay = 0.7
 	near    = 0.4
 	far     = 0.5
 	// After one there is none for a while, by how likely the limit is right: gapLeast at
-	// gapSure; no longer than gapTimes windows.
+	// gapSure; no longer than gapTimes windows, but for one that is further than near.
 	gapSure  = 0.95
 	gapLeast = 4 * time.Second
 	gapMost  = 15 * time.Second
@@ -94,11 +95,12 @@ const (
 	// better is how much better another limit has to fit than the one that is held.
 	better = 0.05
 	// Where no limit fits better than vague, the one that is held goes so far that the
-	// capacity is below and above it with a likelihood of a quarter at least.
+	// capacity is below and above it with a likelihood of a quarter at least, up by no more
+	// than stride times at once.
 	vague   = 0.4
 	quarter = 0.25
-	// sure is how likely the capacity has to be within a fifth of the best limit to count
-	// as known.
+	stride  = 1.5
+	// sure is how likely the capacity has to be close to the best limit to count as known.
 	sure = 0.85
 	// leastSpread and mostSpread bound the coefficient of variation.
 	leastSpread, mostSpread = 0.2, 20
@@ -118,6 +120,13 @@ const (
 
 // steps are the limits that are tried, as parts of the one that is held.
 var steps = []float64{0.4, 0.6, 0.75, 0.87, 1.2, 1.5, 1.8}
+
+// used is how many calls are in flight in the mean at a limit, of late.
+type used struct {
+	limit   int
+	mean    float64
+	seconds float64 // that it is the mean of
+}
 
 // New makes a Limit at its initial value.
 func New(b Bounds) *Limit {
@@ -202,8 +211,7 @@ func (l *Limit) learn(w *Window) {
 			l.tried = l.held
 			return
 		}
-		l.belief.pass(w.Span.Seconds())
-		l.belief.learn(l.tried, w.concurrency(), l.latency, spread(l.cv, l.tried)/math.Sqrt(w.served()))
+		l.belief.learn(w.Span.Seconds(), l.tried, l.inUse(w), l.latency, spread(l.cv, l.tried)/math.Sqrt(w.served()))
 		l.decide(w)
 	}
 }
@@ -242,8 +250,26 @@ func (l *Limit) vary(w *Window) {
 // heavily reports whether so many calls find no slot that it matters.
 func heavily(w *Window) bool { return float64(w.Limited) > heavy*float64(w.Ended+w.Limited) }
 
-// known is how likely the best limit is within a fifth of the capacity.
-func (l *Limit) known() float64 { return l.belief.around(l.belief.best()) }
+// known is how likely the best limit is close to the capacity.
+func (l *Limit) known() float64 { return l.belief.around(l.belief.best) }
+
+// inUse is how many calls are in flight in the mean at the limit in force. At the limit that
+// is held that is what the windows before had: in one where calls happen to take longer more
+// are in flight for that, and seen by itself it would look as if latency followed concurrency.
+func (l *Limit) inUse(w *Window) float64 {
+	now := w.concurrency()
+	if l.tried != l.held {
+		return now
+	}
+	u := &l.used
+	if u.limit != l.held {
+		*u = used{limit: l.held, mean: now}
+	}
+	before := u.mean
+	u.seconds = min(u.seconds+w.Span.Seconds(), usually)
+	u.mean += (now - before) * min(w.Span.Seconds()/u.seconds, 1)
+	return before
+}
 
 // rate is how many calls would come in a second if none had to wait.
 func rate(w *Window) float64 { return float64(w.Ended+w.Limited) / w.Span.Seconds() }
@@ -251,12 +277,13 @@ func rate(w *Window) float64 { return float64(w.Ended+w.Limited) / w.Span.Second
 // decide sets the limit that is held, and what the next window tries.
 func (l *Limit) decide(w *Window) {
 	overload := heavily(w) && l.belief.loaded(min(rate(w), l.usual), 1) > overloaded
-	to := l.within(l.belief.best())
+	to := l.within(l.belief.best)
 	if l.belief.fits(to) < l.belief.fits(l.held)+better {
 		to = l.held
 	}
 	if l.belief.fits(to) < vague {
-		to = l.within(min(max(l.held, int(l.belief.quantile(quarter))), int(math.Ceil(l.belief.quantile(1-quarter)))))
+		to = min(max(l.held, int(l.belief.quantile(quarter))), int(math.Ceil(l.belief.quantile(1-quarter))))
+		to = l.within(min(to, int(math.Ceil(stride*float64(l.held)))))
 	}
 	if to > l.held || overload {
 		l.held = to
@@ -294,6 +321,7 @@ func (l *Limit) experiment(w *Window, full float64, overload bool) {
 	}
 	gap := time.Duration(float64(gapLeast) * known / (1 - min(known, 0.999)) * (1 - gapSure) / gapSure)
 	gap = min(gap, max(min(gapTimes*w.Span, gapMost), gapLeast))
+	gap = time.Duration(float64(gap) * max(1, math.Abs(math.Log(float64(l.tried)/held))/near))
 	switch {
 	case l.tried > l.held:
 		l.nextUp = l.now + gap
@@ -305,7 +333,7 @@ func (l *Limit) experiment(w *Window, full float64, overload bool) {
 // makeRoom lets the limit stand somewhat above the knee where the load is below it: as a
 // protection it is not needed there, and would only turn short bursts away.
 func (l *Limit) makeRoom(w *Window) {
-	best := float64(l.belief.best())
+	best := float64(l.belief.best)
 	if l.known() >= sure && l.belief.loaded(rate(w), light) < 1-sure {
 		l.held = max(l.held, l.within(int(math.Round(room*best))))
 	}
