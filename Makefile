@@ -22,6 +22,8 @@ IDLE ?= 60s
 PAGE_SOAK ?= 60m
 # For each target of `make fuzz`.
 FUZZTIME ?= 1h
+# Tests that skip under the race detector; make check runs them without.
+PLAIN = $(shell awk -F '[^A-Za-z0-9_]+' '/^func Test/ { name = $$2 } /^\tskipRaced|if raceDetector/ { print name }' limits/sim/*_test.go proxy/*_test.go | paste -sd '|')
 # For make queue-proofs, which of them.
 QUEUE_PROOFS ?= ADiskThatFails|ADiskIsReplaced|AcceptedAsADiskFails|A202Follows|Cluster|DeferredCalls|SlowCallsOfOne
 # For make bench, such as -quick or -only 50B-32; `go run ./bench -help` lists them.
@@ -124,6 +126,7 @@ check: ## everything that has to pass, as CI runs it
 	@$(MAKE) --no-print-directory check-platforms
 	@$(MAKE) --no-print-directory check-code
 	@$(MAKE) --no-print-directory test RACE=1
+	@$(MAKE) --no-print-directory check-plain
 	@$(MAKE) --no-print-directory check-fuzz
 
 .PHONY: check-format
@@ -154,6 +157,11 @@ check-platforms:
 check-code: $(TOOLS)/staticcheck
 	go vet ./...
 	$(TOOLS)/staticcheck ./...
+
+# What the race detector makes too slow, or looks at what it changes.
+.PHONY: check-plain
+check-plain: $(TOOLS)/gotest
+	$(TOOLS)/gotest -run '^($(PLAIN))$$' ./limits/sim ./proxy
 
 .PHONY: check-fuzz
 check-fuzz:
