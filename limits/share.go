@@ -31,9 +31,11 @@ type shares struct {
 // Of a demand that is a caller's share on average the part is refused that a random
 // walk between two bounds loses at one of them: its variance, per mean, over twice what
 // lies between. For calls that come at random, of durations with mean m and second
-// moment m2, that is m2/2m of what can be saved, m2/2m being the residual: one in 64.
+// moment m2, that is m2/2m of what can be saved, m2/2m being the residual: one in 64, and
+// one in 128 where durations are so even that nobody has to wait long for it.
 const (
 	savingsResiduals = 64
+	savingsMeans     = 128              // where that is more
 	savingsLast      = 30 * time.Second // or an interval, where that is longer
 )
 
@@ -51,7 +53,7 @@ func (s *shares) usedBy(c *caller, p *pace) time.Duration {
 	if c.period != s.period {
 		return s.virtual
 	}
-	savings := min(savingsResiduals*p.residual, max(savingsLast, p.interval())/time.Duration(max(s.callers, 1))*time.Duration(p.limit))
+	savings := min(max(savingsResiduals*p.residual, savingsMeans*p.mean), max(savingsLast, p.interval())/time.Duration(max(s.callers, 1))*time.Duration(p.limit))
 	return max(c.used, s.virtual-savings)
 }
 
