@@ -55,7 +55,9 @@
 // Two limits whose latencies differ by a part d are told apart by some (3 v/d)^2 calls,
 // where v is the coefficient of variation of the service: for neighbours around C = 1 a
 // hundred, around C = 3 a few hundred where v is 1. Services that vary more, or run so few
-// calls, take longer in proportion.
+// calls, take longer in proportion. At one call a second that is some minutes; neighbours
+// are measured again and again there, as fewer calls come than tell them apart before the
+// function may have changed.
 //
 // An update takes about a tenth of a millisecond and allocates nothing
 // (BenchmarkUpdate); there are at most ten a second, and none where every call finds a slot.

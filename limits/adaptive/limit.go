@@ -49,6 +49,9 @@ const (
 	WindowLeast = 100 * time.Millisecond
 	WindowMost  = 700 * time.Millisecond
 
+	// LatencyMost is up to what latency a window, and the wait before it, are as long as it.
+	LatencyMost = 30 * time.Second
+
 	leastCalls = 12
 	mostCalls  = 400
 	// precision is the standard error of a window's mean latency that its number of
@@ -156,7 +159,7 @@ func (l *Limit) Value() int { return l.tried }
 // Enough reports whether a window of this length with so many ended calls can be
 // judged.
 func (l *Limit) Enough(span time.Duration, ended int) bool {
-	if span < max(WindowLeast, min(time.Duration(2*l.latency*float64(time.Second)), WindowMost)) || ended < leastCalls {
+	if span < max(WindowLeast, l.times(2)) || ended < leastCalls {
 		return false
 	}
 	aim := precision
@@ -168,8 +171,13 @@ func (l *Limit) Enough(span time.Duration, ended int) bool {
 }
 
 // Settle is how long to wait after a change of the limit before the next window.
-func (l *Limit) Settle() time.Duration {
-	return min(time.Duration(1.5*l.latency*float64(time.Second)), WindowMost)
+func (l *Limit) Settle() time.Duration { return l.times(1.5) }
+
+// times is so many times the latency, but no longer than WindowMost, or than the latency
+// itself where that is longer: what ends before says what was before.
+func (l *Limit) times(n float64) time.Duration {
+	latency := time.Duration(min(l.latency, LatencyMost.Seconds()) * float64(time.Second))
+	return max(min(time.Duration(n*float64(latency)), WindowMost), latency)
 }
 
 // Update takes a window and returns the limit for the next.

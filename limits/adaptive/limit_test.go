@@ -33,7 +33,7 @@ func TestTheLimitStaysWithinItsBounds(t *testing.T) {
 			if math.IsNaN(l.cv) || math.IsInf(l.cv, 0) || math.IsNaN(l.latency) {
 				t.Fatalf("%+v", l)
 			}
-			if s := l.Settle(); s < 0 || s > WindowMost {
+			if s := l.Settle(); s < 0 || s > LatencyMost {
 				t.Fatalf("settles for %v", s)
 			}
 		}

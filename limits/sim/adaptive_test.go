@@ -299,3 +299,32 @@ func TestOneRequestASecond(t *testing.T) {
 		t.Errorf("the limit moved to %.2f although it limited nothing", got)
 	}
 }
+
+// TestTheLimitIsFoundAtOneRequestASecond by a function that takes one a second and is asked
+// for two. The same hundreds of calls as ever take minutes; the limit that is held counts, for
+// higher ones are tried much of the time where so few calls tell of them.
+func TestTheLimitIsFoundAtOneRequestASecond(t *testing.T) {
+	skipRaced(t)
+	for _, s := range distributions {
+		for _, capacity := range []int{1, 3, 10} {
+			t.Run(fmt.Sprintf("%s/%d", s.name, capacity), func(t *testing.T) {
+				t.Parallel()
+				for seed := range uint64(max(*seeds/3, 1)) {
+					r := bubble(t, func() *Scenario {
+						return &Scenario{
+							Seed: seed + 1, For: time.Hour,
+							Function: Function{Service: s.of(time.Duration(capacity) * time.Second), Workers: capacity},
+							Streams:  []Stream{{Rate: Steady(2)}},
+							Gate:     auto(t), Refuses: true,
+						}
+					})
+					f := r.found(capacity, 20*time.Minute, time.Hour)
+					t.Logf("seed %d: %v", seed+1, f)
+					if math.Abs(float64(f.held-capacity)) > 0.2*float64(capacity) {
+						t.Errorf("seed %d: %v", seed+1, f)
+					}
+				}
+			})
+		}
+	}
+}
