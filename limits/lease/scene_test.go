@@ -570,6 +570,28 @@ func TestWhoWantsMoreAsks(t *testing.T) {
 	wantHeld(t, b, 5)
 }
 
+// Who gives back lets no more in from before it has written so: others take it at once,
+// while the answer is on its way.
+func TestWhoGivesBackLetsNoMoreIn(t *testing.T) {
+	w := scene(10, OutageClosed, 2)
+	a, b := w.members[0], w.members[1]
+	a.wants = 10
+	w.play(t, 10*time.Second, a, b)
+	wantHeld(t, a, 10)
+	b.wants = 10
+	w.look(t, b)
+	a.part.inflight = 0 // its calls have ended
+	w.step(a)
+	w.step(a)
+	if w.step(a); a.phase != answered {
+		t.Fatalf("it has written nothing: %+v", w.ledger.record)
+	}
+	w.look(t, b)
+	w.look(t, b)
+	wantHeld(t, b, 5)
+	wantHeld(t, a, 5)
+}
+
 // After an outage in which long leases have ended, nobody waits until others renew theirs to
 // hear of them. While one is not there, the others do not write again and again for it.
 func TestWhoAsksAfterAnOutageIsAnswered(t *testing.T) {
