@@ -21,8 +21,9 @@ type Auto struct {
 type adaptation struct {
 	next atomic.Int64 // when to look whether the window is over, on the Gate's clock
 
-	// Of the window, by those whom it concerns.
-	limited, failed, full atomic.Int64
+	// Of the window, by those whom it concerns. Of the calls that found no free slot, those
+	// are refused as well that never got one; others waited, and end as any.
+	limited, refused, failed, full atomic.Int64
 
 	mu    sync.Mutex
 	limit *adaptive.Limit
@@ -58,9 +59,6 @@ func (d *adaptation) ended(g *Gate, now time.Duration, o Outcome) {
 	}
 }
 
-// wasLimited notes that a call found no free slot.
-func (d *adaptation) wasLimited() { d.limited.Add(1) }
-
 // look closes the window if it can be judged, and sets the new limit.
 func (d *adaptation) look(g *Gate, now time.Duration) {
 	if !d.mu.TryLock() {
@@ -81,7 +79,7 @@ func (d *adaptation) look(g *Gate, now time.Duration) {
 	}
 	limit := d.limit.Update(adaptive.Window{
 		Span: span, Inflight: r.integral - d.last.integral, Ended: ended, Change: int(r.inflight - d.last.inflight),
-		Failed: int(d.failed.Load()), Full: int(d.full.Load()), Limited: int(d.limited.Load()),
+		Failed: int(d.failed.Load()), Full: int(d.full.Load()), Limited: int(d.limited.Load()), Refused: int(d.refused.Load()),
 		Seconds: r.done - d.last.done, Squares: r.squares - d.last.squares,
 	})
 	d.begin(now, r)
@@ -102,6 +100,7 @@ func (d *adaptation) look(g *Gate, now time.Duration) {
 func (d *adaptation) begin(now time.Duration, r reading) {
 	d.at, d.last, d.settled = now, r, 0
 	d.limited.Store(0)
+	d.refused.Store(0)
 	d.failed.Store(0)
 	d.full.Store(0)
 	d.next.Store(int64(now + adaptive.WindowLeast))

@@ -14,22 +14,38 @@ func (g *Gate) overflow(ctx context.Context, call *Call, s *Slot, now time.Durat
 	if g.binding.Load() != nil {
 		g.starve()
 	}
-	p := g.policy.Load()
-	o, patience := call.Overflow, p.QueueTimeout
 	if call.Priority <= Async {
-		o, patience = OverflowWait, 0
-	} else {
-		g.cutAsync(now)
-		if d := g.adapt.Load(); d != nil && g.binding.Load() == nil {
-			d.wasLimited()
-		}
-		if o == OverflowDefault {
-			o = p.Overflow
-		}
-		if o != OverflowWait || p.QueueDepth == 0 {
-			return 0, g.refuse(ReasonMaxInflight)
-		}
+		return g.await(ctx, call, s, now, 0)
 	}
+	g.cutAsync(now)
+	d := g.adapt.Load()
+	if d != nil && g.binding.Load() == nil {
+		d.limited.Add(1)
+	} else {
+		d = nil
+	}
+	n, err := g.overflowOf(ctx, call, s, now)
+	if err != nil && d != nil {
+		d.refused.Add(1)
+	}
+	return n, err
+}
+
+// overflowOf does with a call what its overflow says.
+func (g *Gate) overflowOf(ctx context.Context, call *Call, s *Slot, now time.Duration) (int, error) {
+	p, o := g.policy.Load(), call.Overflow
+	if o == OverflowDefault {
+		o = p.Overflow
+	}
+	if o != OverflowWait || p.QueueDepth == 0 {
+		return 0, g.refuse(ReasonMaxInflight)
+	}
+	return g.await(ctx, call, s, now, p.QueueTimeout)
+}
+
+// await lets a call wait in line for as long as its patience lasts, 0 for ever, or its
+// deadline.
+func (g *Gate) await(ctx context.Context, call *Call, s *Slot, now, patience time.Duration) (int, error) {
 	bounded := patience > 0
 	if !call.Deadline.IsZero() {
 		if left := time.Until(call.Deadline); !bounded || left < patience {

@@ -27,8 +27,9 @@ type Window struct {
 	// Seconds and Squares sum the durations of those that ended, in seconds, and
 	// their squares.
 	Seconds, Squares float64
-	// Limited is the number of calls that found no free slot.
-	Limited int
+	// Limited is the number of calls that found no free slot, Refused those of them that
+	// got none later either.
+	Limited, Refused int
 }
 
 // concurrency is the mean number in flight.
@@ -256,7 +257,7 @@ func (l *Limit) vary(w *Window) {
 }
 
 // heavily reports whether so many calls find no slot that it matters.
-func heavily(w *Window) bool { return float64(w.Limited) > heavy*float64(w.Ended+w.Limited) }
+func heavily(w *Window) bool { return float64(w.Limited) > heavy*float64(w.Ended+w.Refused) }
 
 // known is how likely the best limit is close to the capacity.
 func (l *Limit) known() float64 { return l.belief.around(l.belief.best) }
@@ -279,8 +280,8 @@ func (l *Limit) inUse(w *Window) float64 {
 	return before
 }
 
-// rate is how many calls would come in a second if none had to wait.
-func rate(w *Window) float64 { return float64(w.Ended+w.Limited) / w.Span.Seconds() }
+// rate is how many calls come in a second: those that end, and those that never begin.
+func rate(w *Window) float64 { return float64(w.Ended+w.Refused) / w.Span.Seconds() }
 
 // decide sets the limit that is held, and what the next window tries.
 func (l *Limit) decide(w *Window) {

@@ -24,6 +24,7 @@ func TestTheLimitStaysWithinItsBounds(t *testing.T) {
 				Squares:  rapid.Float64Range(0, 1e6).Draw(t, "squares"),
 				Limited:  rapid.IntRange(0, 1000).Draw(t, "limited"),
 			}
+			w.Refused = rapid.IntRange(0, w.Limited).Draw(t, "refused")
 			w.Failed = rapid.IntRange(0, w.Ended).Draw(t, "failed")
 			w.Full = rapid.IntRange(0, w.Ended-w.Failed).Draw(t, "full")
 			got := l.Update(w)
@@ -42,7 +43,7 @@ func TestTheLimitStaysWithinItsBounds(t *testing.T) {
 
 func TestAFullFunctionIsBelieved(t *testing.T) {
 	l := New(Bounds{Min: 1, Max: 100, Initial: 50})
-	if got := l.Update(Window{Span: time.Second, Inflight: 30, Ended: 100, Full: 5, Limited: 10, Seconds: 30, Squares: 15}); got > 30 {
+	if got := l.Update(Window{Span: time.Second, Inflight: 30, Ended: 100, Full: 5, Limited: 10, Refused: 10, Seconds: 30, Squares: 15}); got > 30 {
 		t.Errorf("the function said that it was full with 30 in flight, the limit is %d", got)
 	}
 }

@@ -31,7 +31,7 @@ func overloaded40(limit, n int) Window {
 	latency := service * max(1, inflight/capacity) * (1 + 0.05*float64(n%5-2))
 	ended := inflight * span / latency
 	return Window{
-		Span: time.Duration(span * float64(time.Second)), Inflight: inflight * span, Ended: int(ended), Limited: int(ended),
+		Span: time.Duration(span * float64(time.Second)), Inflight: inflight * span, Ended: int(ended), Limited: int(ended), Refused: int(ended),
 		Seconds: ended * latency, Squares: 2 * ended * latency * latency,
 	}
 }

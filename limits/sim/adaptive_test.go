@@ -328,3 +328,36 @@ func TestTheLimitIsFoundAtOneRequestASecond(t *testing.T) {
 		}
 	}
 }
+
+// TestTheLimitIsFoundWithAQueue in front of the function, and never goes below it when the
+// load is seven tenths: a call that waits, and then runs, is one call of the load.
+func TestTheLimitIsFoundWithAQueue(t *testing.T) {
+	skipRaced(t)
+	const service = 20 * time.Millisecond
+	for _, capacity := range []int{2, 3, 10} {
+		r := bubble(t, func() *Scenario {
+			return &Scenario{
+				Seed: 3, For: 2 * time.Minute, Function: Function{Service: Exponential(service), Workers: capacity},
+				Streams: []Stream{{Rate: Burst(0.7*float64(capacity)/service.Seconds(), 2*float64(capacity)/service.Seconds(), 0, 20*time.Second)}},
+				Gate: gate(t, limits.Policy{
+					Auto: &limits.Auto{Min: 1, Ceiling: 1000}, Overflow: limits.OverflowWait, QueueDepth: 50, QueueTimeout: time.Second,
+				}),
+			}
+		})
+		f, least := r.found(capacity, 15*time.Second, 20*time.Second), 1000
+		for _, x := range r.Samples {
+			if x.At >= 22*time.Second {
+				least = min(least, x.Limit)
+			}
+		}
+		t.Logf("%v; then at least %d", f, least)
+		if !f.right() {
+			t.Error(f)
+		}
+		// Above two it stands a fifth higher where the load is known to be light; one that
+		// counts those who wait twice does not.
+		if least < capacity || capacity > 2 && least == capacity {
+			t.Errorf("at seven tenths of the load the limit is down to %d, the capacity is %d", least, capacity)
+		}
+	}
+}
