@@ -361,3 +361,29 @@ func TestTheLimitIsFoundWithAQueue(t *testing.T) {
 		}
 	}
 }
+
+// TestTheLimitOfASharedProcessorIsFound: calls do not wait for a worker but slow each other
+// down. The limit is the same, as many as run at full speed: mean latency and throughput of
+// both are.
+func TestTheLimitOfASharedProcessorIsFound(t *testing.T) {
+	skipRaced(t)
+	var y tally
+	t.Run("from 20", func(t *testing.T) {
+		for _, s := range distributions {
+			for _, capacity := range []int{1, 2, 5, 20, 50} {
+				t.Run(fmt.Sprintf("%s/%d", s.name, capacity), func(t *testing.T) {
+					t.Parallel()
+					for seed := range uint64(max(*seeds/3, 1)) {
+						r := bubble(t, func() *Scenario {
+							x := searching(t, s.of, capacity, seed+1, 20*time.Second)
+							x.Function.Shares = true
+							return x
+						})
+						y.add(r.found(capacity, 15*time.Second, 20*time.Second), fmt.Sprintf("%s, seed %d", s.name, seed+1))
+					}
+				})
+			}
+		}
+	})
+	y.judge(t)
+}
