@@ -25,7 +25,7 @@ func gate(t testing.TB, p limits.Policy) *limits.Gate {
 func skipRaced(t *testing.T) {
 	t.Helper()
 	if raced {
-		t.Skip("too slow under the race detector, which the other runs give enough to see")
+		t.Skip("too slow under the race detector; make check runs it without")
 	}
 }
 
