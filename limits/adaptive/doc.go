@@ -56,9 +56,10 @@
 // where v is the coefficient of variation of the service: for neighbours around C = 1 a
 // hundred, around C = 3 a few hundred where v is 1. Services that vary more, or run so few
 // calls, take longer in proportion: of 1 ms, and 1 s in two of a hundred, v is 6.6, and it
-// takes minutes, in which the limit may stray (docs/limits.md). A function whose calls share processors has the same means, and C is how many run at full speed. At one call a second that is some minutes; neighbours
-// are measured again and again there, as fewer calls come than tell them apart before the
-// function may have changed.
+// takes minutes, in which the limit may stray (docs/limits.md). At one call a second it
+// takes some minutes too; neighbours are measured again and again there, as fewer calls
+// come than tell them apart before the function may have changed. A function whose calls
+// share processors has the same means, and C is how many run at full speed.
 //
 // An update takes about a tenth of a millisecond and allocates nothing
 // (BenchmarkUpdate); there are at most ten a second, and none where every call finds a slot.

@@ -259,7 +259,7 @@ share processors: there it is as many calls as run at full speed.
 Where nearly all time goes into few calls it takes minutes, and is not held to the figures
 above: the means that it compares need thousands of calls. This is 1 ms, and 1 s in two of a
 hundred calls (a coefficient of variation of 6.6), at twice the capacity, from one seed. With
-a load just above a small capacity it strays to several times that. Set ` + "`max_inflight`" + ` to a number
+a load just above a small capacity it strays to many times that, for minutes. Set ` + "`max_inflight`" + ` to a number
 there, or give the long calls a route of their own.
 
 `
