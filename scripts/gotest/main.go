@@ -99,7 +99,7 @@ func split(args, alone []string) ([][]string, error) {
 		flags--
 	}
 	if flags == len(args) {
-		return nil, errors.New("-alone: no packages: end the arguments with patterns such as ./...")
+		return nil, errors.New("-alone: no packages: the arguments have to end with patterns that begin with a dot")
 	}
 	all, err := list(args[flags:])
 	if err != nil {
