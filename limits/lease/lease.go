@@ -263,6 +263,9 @@ func (l *Lease) step(ctx context.Context) (grew bool) {
 // is for the goroutine that runs the lease, which alone changes the holder.
 func (l *Lease) timeout() time.Duration { return min(l.holder.time/8, time.Second) }
 
+// again is when a ledger that is out of reach has been asked once more at the latest.
+func (l *Lease) again() time.Duration { return 2*min(hungryPoll, l.holder.time/8) + l.timeout() }
+
 func (l *Lease) get(ctx context.Context) (*Record, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout())
 	defer cancel()
@@ -284,7 +287,7 @@ func (l *Lease) fail(ctx context.Context, err error) {
 	defer l.mu.Unlock()
 	now := time.Now()
 	was := l.holder.outage
-	l.holder.failed(now, 2*min(hungryPoll, l.holder.time/8)+l.timeout())
+	l.holder.failed(now, l.again())
 	if l.failed.IsZero() {
 		l.failed = now
 		l.o.Log.Warn("the leases of a shared limit cannot be reached; what is held goes on to its end", "limit", l.o.Name, "held", l.holder.allowed(now), "err", err)

@@ -140,7 +140,7 @@ func together(t *testing.T, n int, c Config, test func(t *testing.T, s *shared, 
 			all[i] = newSidecar(t, s, c)
 		}
 		test(t, s, all)
-		want(50*time.Millisecond, equally(all, 0))
+		want(step, equally(all, 0))
 		for _, one := range all {
 			one.stop()
 		}
@@ -156,9 +156,12 @@ func equally(all []*sidecar, n int) map[*sidecar]int {
 	return load
 }
 
-// want runs as many calls as it can get, up to n, for a while: each for 50 ms.
+// step is how long calls run.
+const step = 50 * time.Millisecond
+
+// want runs as many calls as it can get, up to n, for a while: each for a step.
 func want(d time.Duration, n map[*sidecar]int) {
-	for range d / (50 * time.Millisecond) {
+	for range d / step {
 		for c, n := range n {
 			for _, s := range c.calls {
 				s.Leave(limits.Succeeded)
@@ -172,7 +175,7 @@ func want(d time.Duration, n map[*sidecar]int) {
 				c.calls = append(c.calls, s)
 			}
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(step)
 	}
 }
 
@@ -184,6 +187,14 @@ func (c *sidecar) stop() {
 	c.cancel()
 	synctest.Wait()
 	time.Sleep(time.Second) // it gives back
+}
+
+// left is what is left of its lease, again how long before the end it may be given up where
+// the ledger is out of reach.
+func (c *sidecar) left() (left, again time.Duration) {
+	c.lease.mu.Lock()
+	defer c.lease.mu.Unlock()
+	return time.Until(c.lease.holder.bound.Until), c.lease.again()
 }
 
 func (c *sidecar) held() int { return c.lease.Snapshot().Held }
@@ -202,7 +213,7 @@ func sum(all []*sidecar) (sum, least int) {
 func until(holds func() bool, atMost time.Duration, load map[*sidecar]int) time.Duration {
 	from := time.Now()
 	for !holds() && time.Since(from) < atMost {
-		want(50*time.Millisecond, load)
+		want(step, load)
 	}
 	return time.Since(from)
 }
