@@ -80,7 +80,7 @@ func failing(t *testing.T, disk *faults.Disk, fail func(*faults.Disk, testing.TB
 	disk.Replace(t)
 	o.Log = testLog(t)
 	s = mustOpen(t, o)
-	got := fetchAll(t, s)
+	got := fetchAll(t, s, want)
 	for id := range want {
 		if !got[id] {
 			lost.Add(1)

@@ -207,9 +207,7 @@ func (d *disturbed) run(t *testing.T) {
 		})
 	}
 	// Some are at work.
-	if _, err := s.Fetch(ctx); err != nil {
-		t.Error(err)
-	}
+	fetchOne(t, s)
 	group.Wait()
 	d.fail(s)
 	for {
@@ -234,14 +232,14 @@ func (d *disturbed) run(t *testing.T) {
 			t.Errorf("after the disk was replaced: %v", err)
 		}
 	}
-	got := fetchAll(t, s)
+	got := fetchAll(t, s, before, after)
 	t.Run("before, without a restart", func(t *testing.T) { lack(t, got, before) })
 	t.Run("after, without a restart", func(t *testing.T) { lack(t, got, after) })
 	mustClose(t, s)
 	o.Log = testLog(t)
 	s = mustOpen(t, o)
 	defer mustClose(t, s)
-	got = fetchAll(t, s)
+	got = fetchAll(t, s, before, after)
 	t.Run("before", func(t *testing.T) { lack(t, got, before) })
 	t.Run("after", func(t *testing.T) { lack(t, got, after) })
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,19 +29,49 @@ func enqueueSome(t *testing.T, s *Store, n int) map[queue.ID]bool {
 	return ids
 }
 
-// fetchAll fetches what waits and returns which calls they are.
-func fetchAll(t *testing.T, s *Store) map[queue.ID]bool {
+// fetchSoon is how long a server may take to offer what it has acknowledged.
+const fetchSoon = 10 * time.Second
+
+// fetchOne fetches an entry that waits.
+func fetchOne(t *testing.T, s *Store) *queue.Entry {
 	t.Helper()
-	ids := map[queue.ID]bool{}
-	for {
+	for deadline := time.Now().Add(fetchSoon); ; {
 		e, err := s.Fetch(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e == nil {
+		if e != nil {
+			return e
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing waits")
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+// fetchAll fetches what waits and returns which calls they are: those of want, unless they
+// do not come soon.
+func fetchAll(t *testing.T, s *Store, want ...map[queue.ID]bool) map[queue.ID]bool {
+	t.Helper()
+	ids, left := map[queue.ID]bool{}, map[queue.ID]bool{}
+	for _, some := range want {
+		maps.Copy(left, some)
+	}
+	for deadline := time.Now().Add(fetchSoon); ; {
+		e, err := s.Fetch(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e != nil {
+			ids[e.Call.ID] = true
+			delete(left, e.Call.ID)
+			continue
+		}
+		if len(left) == 0 || time.Now().After(deadline) {
 			return ids
 		}
-		ids[e.Call.ID] = true
+		<-time.After(time.Millisecond)
 	}
 }
 
@@ -118,7 +149,7 @@ func TestWhatCannotBeReadAtAStartIsKept(t *testing.T) {
 			}
 			s = mustOpen(t, o)
 			defer mustClose(t, s)
-			lack(t, fetchAll(t, s), want)
+			lack(t, fetchAll(t, s, want), want)
 			if _, err := os.Stat(filepath.Join(dir, rescueDir)); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("something is left of the start: %v", err)
 			}
@@ -166,7 +197,7 @@ func TestADirectoryThatIsReplaced(t *testing.T) {
 	for id := range enqueueSome(t, s, 2) {
 		waiting[id] = true
 	}
-	got := fetchAll(t, s)
+	got := fetchAll(t, s, waiting)
 	lack(t, got, waiting)
 	for id := range elsewhere {
 		if got[id] {
@@ -211,11 +242,7 @@ func TestABundleIsNotTakenForAnother(t *testing.T) {
 	s = mustOpen(t, o)
 	defer func() { mustClose(t, s) }()
 	bundleOf(s)
-	e, err := s.Fetch(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.Done(); err != nil {
+	if err := fetchOne(t, s).Done(); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(os.Rename(dir, dir+"-gone"), os.Rename(dir+"-next", dir)); err != nil {
@@ -232,7 +259,7 @@ func TestABundleIsNotTakenForAnother(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lack(t, fetchAll(t, s), want)
+	lack(t, fetchAll(t, s, want), want)
 }
 
 func firstOf(ids map[queue.ID]bool) queue.ID {
